@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a command module is, and what it may ask for.
+ *
+ * A command module turns one message into effects on a batch: rows, statements,
+ * events, refusals.  The core stores the effects of a batch, its dead letters
+ * and the new offsets in one transaction.  Module code never waits: it has no
+ * socket, no connection and no callback but the ones below, all of them called
+ * from the event loop's thread.
+ */
+#ifndef CQRS_COMMAND_H
+#define CQRS_COMMAND_H
+
+#include <cqrs/abi.h>
+#include <cqrs/option.h>
+#include <cqrs/value.h>
+
+struct cqrs_setup;     /* the module while it starts */
+struct cqrs_batch;     /* collects the effects of the message at hand */
+struct cqrs_table;     /* a declared table */
+struct cqrs_statement; /* a declared statement */
+
+struct cqrs_header {
+	const char *name;
+	const void *value; /* NULL: the header has no value */
+	size_t value_len;
+};
+
+/* One message.  Everything in it is borrowed until the handler returns. */
+struct cqrs_message {
+	const char *topic;
+	int32_t partition;
+	int64_t offset;
+	int64_t timestamp_us; /* when Kafka says it was made; 0: unknown */
+	const void *key;      /* NULL: no key */
+	size_t key_len;
+	const void *value; /* NULL: a tombstone */
+	size_t value_len;
+	const struct cqrs_header *headers;
+	size_t n_headers;
+};
+
+/*
+ * Decides one message.  Called once for each message in the order of its
+ * partition, and again for the same message when its batch was not stored.
+ * A handler that asks for nothing has accepted the message.
+ */
+typedef void cqrs_handle_fn(void *self, const struct cqrs_message *msg, struct cqrs_batch *batch);
+
+/* ---- while starting ---- */
+
+/* Messages of `topic` go to `handle`.  A topic has one handler. */
+CQRS_EXPORT void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic,
+				  cqrs_handle_fn *handle);
+
+/* What the second row with the same key means. */
+enum cqrs_duplicate {
+	CQRS_DUPLICATE_REFUSE, /* a dead letter */
+	CQRS_DUPLICATE_IGNORE, /* the first one stands; counted */
+	CQRS_DUPLICATE_UPDATE, /* the last one stands; counted */
+};
+
+struct cqrs_column {
+	const char *name;
+	enum cqrs_type type;
+	bool key; /* part of the key; columns of the key stand first, in key order */
+	/* "table(column)" that must hold the value, or the row is a dead letter; NULL: no such rule */
+	const char *references;
+};
+
+#define CQRS_COLUMNS_MAX 32
+
+struct cqrs_table_def {
+	const char *name;                  /* "sensor_data" or "schema.table" */
+	const struct cqrs_column *columns; /* at most CQRS_COLUMNS_MAX, ends with name NULL */
+	enum cqrs_duplicate on_duplicate;
+};
+
+/* The definition is borrowed until stop(). */
+CQRS_EXPORT struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup,
+						const struct cqrs_table_def *def);
+
+/* `sql` has the parameters $1..$n of these types and is borrowed until stop(). */
+CQRS_EXPORT struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char *sql,
+							const enum cqrs_type *types, size_t n);
+
+/*
+ * Runs `sql`, which has no parameters, in a transaction of its own soon after
+ * the start and then every `period_us`; a failure is logged and tried again
+ * next time.  `sql` is copied.
+ */
+CQRS_EXPORT void cqrs_setup_periodic(struct cqrs_setup *setup, int64_t period_us, const char *sql);
+
+/* Says why start() is about to return NULL. */
+CQRS_EXPORT void cqrs_setup_fail(struct cqrs_setup *setup, const char *fmt, ...) CQRS_PRINTF(2, 3);
+
+/* ---- while deciding ---- */
+
+/*
+ * What follows belongs to element `index` (from 0) of the message, until the
+ * next call; before the first call it belongs to the message as a whole.  What
+ * is refused of an element costs that element alone.  `data` is the element's
+ * own part of the message's value and is kept in its dead letter instead of
+ * the whole value; NULL: the whole value is kept.
+ */
+CQRS_EXPORT void cqrs_element(struct cqrs_batch *batch, int32_t index, const void *data,
+			      size_t len);
+
+/*
+ * Appends a row, one value per column, of the column's type or null.  Rows are
+ * stored after the statements of their batch.  A value that PostgreSQL cannot
+ * hold (a NUL in text, bytes that are not UTF-8) refuses the element.
+ */
+CQRS_EXPORT void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
+			     const struct cqrs_value *row);
+
+/* Accepts any number of touched rows. */
+#define CQRS_ANY_ROWS (-1)
+
+/*
+ * Queues a statement; statements run in the order of their messages.  When it
+ * touches another number of rows than `rows`, the element is refused with
+ * `reason`, which is borrowed until stop().
+ */
+CQRS_EXPORT void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statement *statement,
+			      const struct cqrs_value *params, int64_t rows, const char *reason);
+
+/*
+ * Queues a statement that prepares the ground for this message and others: a
+ * partition, a row that others refer to.  It must be harmless to repeat, and
+ * stays in the batch when the message that asked for it is refused.
+ */
+CQRS_EXPORT void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_statement *statement,
+			     const struct cqrs_value *params);
+
+/*
+ * For modules that remember what they have ensured: the batch's number, and
+ * whether what was ensured in batch `number` can be relied on in `batch`,
+ * because it is stored or runs before the rows of the same batch.  What was
+ * not stored is told by dropped().
+ */
+CQRS_EXPORT uint64_t cqrs_batch_number(const struct cqrs_batch *batch);
+CQRS_EXPORT bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number);
+
+/* Publishes an event through the outbox; `key` may be NULL. */
+CQRS_EXPORT void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key,
+			      const char *json);
+
+/* Refuses the message: all its effects are dropped and it becomes a dead letter. */
+CQRS_EXPORT void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...) CQRS_PRINTF(2, 3);
+
+/* Refuses the element at hand: its effects are dropped and it becomes a dead letter. */
+CQRS_EXPORT void cqrs_refuse_element(struct cqrs_batch *batch, const char *fmt, ...)
+    CQRS_PRINTF(2, 3);
+
+/* ---- the module itself ---- */
+
+struct cqrs_command_module {
+	unsigned abi;                      /* CQRS_ABI; always the first member */
+	const char *name;                  /* as in `commands:` */
+	const char *summary;               /* one line for people */
+	const struct cqrs_option *options; /* NULL: none */
+	size_t options_size;               /* of the struct that the options fill */
+	/* Returns the instance; NULL after cqrs_setup_fail().  `options` live until stop(). */
+	void *(*start)(struct cqrs_setup *setup, const void *options);
+	void (*stop)(void *self);
+	/* Something that was asked for was not stored after all: forget what was
+	 * remembered because of it.  NULL: the module remembers nothing. */
+	void (*dropped)(void *self);
+};
+
+/* CQRS_COMMAND_MODULE(sensor, .summary = "…", .start = start, .stop = stop); */
+#define CQRS_COMMAND_MODULE(id, ...)                                                               \
+	CQRS_EXPORT extern const struct cqrs_command_module cqrs_command_##id;                     \
+	const struct cqrs_command_module cqrs_command_##id = {                                     \
+	    .abi = CQRS_ABI, .name = #id, __VA_ARGS__}
+
+#endif

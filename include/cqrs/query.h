@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a query module is, and what it may ask for.
+ *
+ * A query module turns one request into one SQL statement with bound
+ * parameters.  The core validates the request, runs the statement and writes
+ * the rows as JSON, CSV or NDJSON, from the types of the columns or by the
+ * module's own function.  Module code never waits.
+ */
+#ifndef CQRS_QUERY_H
+#define CQRS_QUERY_H
+
+#include <cqrs/abi.h>
+#include <cqrs/json.h>
+#include <cqrs/option.h>
+#include <cqrs/value.h>
+#include <libpq-fe.h>
+
+struct cqrs_routes;  /* the module while it starts */
+struct cqrs_request; /* a request whose parameters are valid */
+struct cqrs_answer;  /* collects the statement */
+
+enum cqrs_param_type {
+	CQRS_PARAM_INTEGER,  /* CQRS_INT8; CQRS_INT4 where the range fits; INT4_ARRAY if repeatable
+	                      */
+	CQRS_PARAM_TEXT,     /* CQRS_TEXT; TEXT_ARRAY if repeatable */
+	CQRS_PARAM_CHOICE,   /* CQRS_TEXT, one of `choices` */
+	CQRS_PARAM_TIME,     /* CQRS_TIMESTAMPTZ: RFC 3339, epoch s or ms, now, now-6h */
+	CQRS_PARAM_DURATION, /* CQRS_INT8, microseconds: 30m */
+};
+
+/* One parameter of a route, in the path if the path names it, else in the query string. */
+struct cqrs_param {
+	const char *name;
+	enum cqrs_param_type type;
+	bool repeatable;     /* INTEGER within int4, TEXT: ?id=1&id=2; at most 100 times */
+	const char *initial; /* the default, as in a URL; NULL: the value is then null */
+	int64_t min, max;    /* INTEGER: value; TEXT: characters; DURATION: us; both 0: any */
+	const char *choices; /* CHOICE: "time|-time" */
+	const char *help;    /* one line */
+};
+
+#define CQRS_PARAMS_MAX 16
+#define CQRS_KEY_MAX    4
+
+/*
+ * Decides one request: build the statement with cqrs_sql(), or refuse.  For a
+ * request with count=exact it is called twice, the second time without cursor.
+ */
+typedef void cqrs_query_fn(void *self, const struct cqrs_request *req, struct cqrs_answer *ans);
+
+/* Writes row `row` of `rows` (binary format) as one JSON value. */
+typedef void cqrs_row_fn(void *self, const struct cqrs_request *req, const PGresult *rows, int row,
+                         struct cqrs_json *out);
+
+struct cqrs_route {
+	const char *path;    /* below /api/v1: "/sensors/{id}" */
+	const char *summary; /* one line */
+	const struct cqrs_param
+	    *params; /* at most CQRS_PARAMS_MAX, ends with name NULL; NULL: none */
+	cqrs_query_fn *query;
+	bool one; /* answers one object, 404 if there is no row; otherwise an array */
+	/*
+	 * Paged by key: names of result columns that order the rows and identify
+	 * one, ends with NULL; one that a statement does not return is passed over,
+	 * and null in the cursor.  Adds the parameters limit, cursor, page, page_size
+	 * and count, appends LIMIT and OFFSET to the statement, and writes Link.
+	 * CSV and NDJSON are streamed whole, unless limit or page is given.
+	 */
+	const char *const *key;
+	cqrs_row_fn *row; /* NULL: from the types of the columns; CSV always is */
+};
+
+/* ---- while starting ---- */
+
+/* `route` is borrowed until stop(). */
+CQRS_EXPORT void cqrs_routes_add(struct cqrs_routes *routes, const struct cqrs_route *route);
+
+/* Says why start() is about to return NULL. */
+CQRS_EXPORT void cqrs_routes_fail(struct cqrs_routes *routes, const char *fmt, ...)
+    CQRS_PRINTF(2, 3);
+
+/* ---- while deciding ---- */
+
+/* A parameter of the route: given, else its default, else null.  Never NULL. */
+CQRS_EXPORT const struct cqrs_value *cqrs_param(const struct cqrs_request *req, const char *name);
+
+/* The key after which to continue, one value per key column; NULL: from the start. */
+CQRS_EXPORT const struct cqrs_value *cqrs_cursor(const struct cqrs_request *req);
+
+/* What cqrs_row_limit() says when there is no number. */
+#define CQRS_ROWS_ALL     INT64_C(0)  /* all rows in order: they are streamed */
+#define CQRS_ROWS_COUNTED INT64_C(-1) /* the rows are only counted, in any order */
+
+/* How many rows, from the cursor on, a paged answer can need at most, or CQRS_ROWS_*. */
+CQRS_EXPORT int64_t cqrs_row_limit(const struct cqrs_request *req);
+
+/* Appends to the statement; `text` is never made from what a client sent. */
+CQRS_EXPORT void cqrs_sql(struct cqrs_answer *ans, const char *text);
+
+/* The same, with one value for each `$?` in the text; the values are copied. */
+CQRS_EXPORT void cqrs_sql_bind(struct cqrs_answer *ans, const char *text,
+                               const struct cqrs_value *values, size_t n);
+
+/* Answers 400 instead; `param` (NULL: none) names the parameter at fault. */
+CQRS_EXPORT void cqrs_answer_refuse(struct cqrs_answer *ans, const char *param, const char *fmt,
+                                    ...) CQRS_PRINTF(3, 4);
+
+/* ---- the module itself ---- */
+
+struct cqrs_query_module {
+	unsigned abi;                      /* CQRS_ABI; always the first member */
+	const char *name;                  /* as in `queries:` */
+	const char *summary;               /* one line for people */
+	const struct cqrs_option *options; /* NULL: none */
+	size_t options_size;               /* of the struct that the options fill */
+	/* Returns the instance; NULL after cqrs_routes_fail().  `options` live until stop(). */
+	void *(*start)(struct cqrs_routes *routes, const void *options);
+	void (*stop)(void *self);
+};
+
+/* CQRS_QUERY_MODULE(sensor, .summary = "…", .start = start, .stop = stop); */
+#define CQRS_QUERY_MODULE(id, ...)                                         \
+	CQRS_EXPORT extern const struct cqrs_query_module cqrs_query_##id; \
+	const struct cqrs_query_module cqrs_query_##id = {.abi = CQRS_ABI, .name = #id, __VA_ARGS__}
+
+#endif

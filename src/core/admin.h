@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The admin listener: is it alive, is it ready, what does it do.
+ *
+ *   /livez    200 as long as the loop turns
+ *   /readyz   200, or 503 with the reasons as JSON
+ *   /metrics  Prometheus text format
+ *   /status   one JSON document: every part says how it is
+ *   /version  the version as JSON
+ *
+ * For loopback or a unix socket: it asks nobody who they are.
+ */
+#ifndef ADMIN_H
+#define ADMIN_H
+
+#include "health.h"
+#include "loop.h"
+#include "metrics.h"
+#include <jansson.h>
+
+struct admin;
+
+/* How a part is, right now: a new reference, or NULL to be left out. */
+typedef json_t *admin_status_fn(void *arg);
+
+/* Listens at once; NULL after logging why.  Everything is borrowed for good. */
+struct admin *admin_new(struct loop *loop, const char *listen, struct metrics *metrics,
+                        struct health *health, const char *version);
+void admin_free(struct admin *admin);
+/* Where it listens, with the port that was chosen. */
+const char *admin_address(const struct admin *admin);
+
+/*
+ * /status will have a member `name` (borrowed for good), which `fn` makes.
+ * Parts that end before the admin listener take it out again.
+ */
+void admin_status_add(struct admin *admin, const char *name, admin_status_fn *fn, void *arg);
+void admin_status_remove(struct admin *admin, const char *name);
+
+#endif

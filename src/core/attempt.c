@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* One try to store a range of a batch: what is alive in it, in which order. */
+#include "attempt.h"
+
+#include "batch_internal.h"
+#include "partition.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char *group)
+{
+	*attempt = (struct attempt){.batch = batch, .group = group};
+	attempt->tables = calloc((size_t)batch->n_tables + 1, sizeof *attempt->tables);
+	attempt->cap_copies = batch->n_tables + 2;
+	attempt->copies = calloc((size_t)attempt->cap_copies, sizeof *attempt->copies);
+	if (attempt->tables && attempt->copies)
+		return true;
+	attempt_release(attempt);
+	return false;
+}
+
+void attempt_release(struct attempt *attempt)
+{
+	for (int i = 0; attempt->tables && i < attempt->batch->n_tables; i++)
+		free(attempt->tables[i].rows);
+	free(attempt->tables);
+	free(attempt->steps);
+	free(attempt->copies);
+	buf_release(&attempt->chunk);
+	*attempt = (struct attempt){.batch = NULL};
+}
+
+static bool in_range(const struct attempt *attempt, uint32_t message)
+{
+	return message >= attempt->low && message < attempt->high;
+}
+
+static bool is_alive(const struct attempt *attempt, uint32_t element)
+{
+	return in_range(attempt, attempt->batch->elements[element].message) &&
+	       !batch_element_is_dead(attempt->batch, element);
+}
+
+/* ---- rows ---- */
+
+static int compare(const void *left, const void *right)
+{
+	const struct batch_row *a = left, *b = right;
+	if (a->key[0] != b->key[0])
+		return a->key[0] < b->key[0] ? -1 : 1;
+	if (a->key[1] != b->key[1])
+		return a->key[1] < b->key[1] ? -1 : 1;
+	/* Rows with equal keys stay in order of arrival. */
+	return a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
+static void sort(struct attempt_rows *rows)
+{
+	for (size_t i = 1; i < rows->n; i++) {
+		if (compare(&rows->rows[i - 1], &rows->rows[i]) > 0) {
+			qsort(rows->rows, rows->n, sizeof *rows->rows, compare);
+			return;
+		}
+	}
+}
+
+/* Of rows with equal keys leaves the one that would stand in the end. */
+static void drop_repeated(struct attempt_rows *rows)
+{
+	const struct cqrs_table *table = rows->source->table;
+	size_t kept = 0;
+	rows->repeated = 0;
+	if (!table->key_is_exact || table->def->on_duplicate == CQRS_DUPLICATE_REFUSE)
+		return;
+	for (size_t i = 0; i < rows->n; i++) {
+		const struct batch_row *row = &rows->rows[i];
+		struct batch_row *last = kept ? &rows->rows[kept - 1] : NULL;
+		if (!last || row->key[0] != last->key[0] || row->key[1] != last->key[1])
+			rows->rows[kept++] = *row;
+		else if (table->def->on_duplicate == CQRS_DUPLICATE_UPDATE)
+			*last = *row;
+	}
+	rows->repeated = rows->n - kept;
+	rows->n = kept;
+}
+
+static bool choose_rows(struct attempt *attempt, int table)
+{
+	struct attempt_rows *rows = &attempt->tables[table];
+	rows->source = &attempt->batch->tables[table];
+	rows->n = rows->repeated = rows->stored = rows->refused = 0;
+	if (rows->cap < rows->source->n) {
+		free(rows->rows);
+		rows->cap = rows->source->n;
+		rows->rows = calloc(rows->cap, sizeof *rows->rows);
+		if (!rows->rows) {
+			rows->cap = 0;
+			return false;
+		}
+	}
+	for (size_t i = 0; i < rows->source->n; i++)
+		if (is_alive(attempt, rows->source->rows[i].element))
+			rows->rows[rows->n++] = rows->source->rows[i];
+	if (rows->source->table->n_key)
+		sort(rows);
+	drop_repeated(rows);
+	return true;
+}
+
+/* ---- offsets ---- */
+
+static bool add_step(struct attempt *attempt, const struct batch_message *message)
+{
+	int64_t to = message->kafka.message.offset + 1;
+	for (size_t i = attempt->n_steps; i-- > 0;) {
+		struct offsets_step *step = &attempt->steps[i];
+		if (step->from.topic == message->partition->position.topic &&
+		    step->from.partition == message->partition->position.partition) {
+			step->to = to;
+			return true;
+		}
+	}
+	if (!batch_grow((void **)&attempt->steps, attempt->n_steps, &attempt->cap_steps,
+			sizeof *attempt->steps))
+		return false;
+	attempt->steps[attempt->n_steps++] =
+	    (struct offsets_step){.from = message->partition->position, .to = to};
+	return true;
+}
+
+bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, bool staged)
+{
+	const struct cqrs_batch *batch = attempt->batch;
+	attempt->low = low;
+	attempt->high = high;
+	attempt->staged = staged;
+	attempt->n_steps = attempt->n_events = attempt->n_dead = 0;
+	for (int i = 0; i < batch->n_tables; i++)
+		if (!choose_rows(attempt, i))
+			return false;
+	for (uint32_t i = low; i < high; i++)
+		if (!add_step(attempt, &batch->messages[i]))
+			return false;
+	for (size_t i = 0; i < batch->n_events; i++)
+		attempt->n_events += is_alive(attempt, batch->events[i].element);
+	for (size_t i = 0; i < batch->n_refusals; i++)
+		attempt->n_dead += attempt_is_dead_letter(attempt, i);
+	return true;
+}
+
+bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal)
+{
+	const struct cqrs_batch *batch = attempt->batch;
+	const struct batch_element *e = &batch->elements[batch->refusals[refusal].element];
+	/* When the whole message is refused, that is the one dead letter of it. */
+	return in_range(attempt, e->message) &&
+	       (e->index < 0 || !batch->messages[e->message].refused);
+}
+
+bool attempt_has_statements(const struct attempt *attempt)
+{
+	const struct cqrs_batch *batch = attempt->batch;
+	for (size_t i = 0; i < batch->n_statements; i++)
+		if (attempt_wants(attempt, &batch->statements[i]))
+			return true;
+	return false;
+}
+
+bool attempt_wants(const struct attempt *attempt, const struct batch_statement *statement)
+{
+	return statement->element == UINT32_MAX ? in_range(attempt, statement->message)
+						: is_alive(attempt, statement->element);
+}
+
+bool attempt_needs_staging(const struct attempt *attempt)
+{
+	for (int i = 0; i < attempt->batch->n_tables; i++)
+		if (attempt->tables[i].n && attempt->batch->tables[i].table->has_references)
+			return true;
+	return false;
+}
+
+size_t attempt_stored(const struct attempt *attempt)
+{
+	size_t n = 0;
+	for (int i = 0; i < attempt->batch->n_tables; i++)
+		n += attempt->staged ? attempt->tables[i].stored : attempt->tables[i].n;
+	return n;
+}
+
+size_t attempt_duplicates(const struct attempt *attempt)
+{
+	size_t n = 0;
+	for (int i = 0; i < attempt->batch->n_tables; i++) {
+		const struct attempt_rows *rows = &attempt->tables[i];
+		n += rows->repeated;
+		if (attempt->staged && rows->n > rows->stored + rows->refused)
+			n += rows->n - rows->stored - rows->refused;
+	}
+	return n;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One try to store a range of a batch: which rows in which order, the SQL
+ * around them, and the bytes of each COPY.
+ *
+ * Direct: rows are copied straight into their tables, sorted by key.
+ * Staged: into temporary tables first, from where cqrs.store() moves what the
+ * database accepts; the rest is known by its number.
+ */
+#ifndef ATTEMPT_H
+#define ATTEMPT_H
+
+#include "batch.h"
+#include "buf.h"
+#include "offsets.h"
+
+struct attempt_rows {
+	const struct batch_rows *source;
+	struct batch_row *rows; /* sorted, alive, in the range */
+	size_t n, cap;
+	size_t repeated; /* left out: the same key twice in the range */
+	size_t stored;   /* staged: what cqrs.store() said */
+	size_t refused;
+};
+
+/* What the nth COPY of a simple Query carries. */
+enum attempt_copy { ATTEMPT_ROWS, ATTEMPT_EVENTS, ATTEMPT_DEAD_LETTERS };
+
+struct attempt {
+	struct cqrs_batch *batch;
+	const char *group;
+	uint32_t low, high; /* the messages low <= i < high */
+	bool staged;
+	struct attempt_rows *tables; /* batch->n_tables of them */
+	struct offsets_step *steps;  /* one per partition of the range */
+	size_t n_steps, cap_steps;
+	size_t n_events, n_dead;
+	/* the COPYs of the Query at hand, and where the current one stands */
+	struct {
+		enum attempt_copy what;
+		int table;
+	} *copies;
+	int n_copies, cap_copies, current;
+	size_t next;      /* row, event or refusal */
+	bool head, tail;  /* the COPY's header and trailer have been given */
+	struct buf chunk; /* what was given last */
+	size_t given;     /* of a chunk larger than a piece */
+};
+
+/* False, and nothing to release, when memory is out. */
+bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char *group);
+void attempt_release(struct attempt *attempt);
+
+/*
+ * Chooses and sorts what is alive in the range; false when memory is out.  To
+ * be called again after the batch has learned of refusals.
+ */
+bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, bool staged);
+
+/* Appends the statements; `attempt_copy_data` then serves their COPYs in order. */
+void attempt_rows_sql(struct attempt *attempt, struct buf *sql);    /* direct */
+void attempt_staging_sql(struct attempt *attempt, struct buf *sql); /* staged */
+void attempt_rest_sql(struct attempt *attempt, struct buf *sql);    /* events, dead letters */
+/* Forgets the COPYs of the Query before. */
+void attempt_begin_sql(struct attempt *attempt);
+/* False when the nth COPY is complete, or (`chunk.failed`) memory is out. */
+bool attempt_copy_data(struct attempt *attempt, int nth, const char **data, size_t *len);
+
+/*
+ * Reads an answer of the staging SQL: counts, and marks refused elements dead
+ * in the batch.  `redo` is set when an element that was refused has more
+ * effects than the refused row.  False when memory is out.
+ */
+bool attempt_read_staged(struct attempt *attempt, const PGresult *answer, bool *redo);
+
+/* The rows that the range asked for and that were there already, or twice; valid when stored. */
+size_t attempt_duplicates(const struct attempt *attempt);
+size_t attempt_stored(const struct attempt *attempt);
+
+/* Whether the attempt runs a statement, and writes a refusal as a dead letter. */
+bool attempt_wants(const struct attempt *attempt, const struct batch_statement *statement);
+bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal);
+
+/* Whether the range asks for anything but rows, events and offsets. */
+bool attempt_has_statements(const struct attempt *attempt);
+/* Whether the rows need staging whatever happens, because of `references`. */
+bool attempt_needs_staging(const struct attempt *attempt);
+
+#endif

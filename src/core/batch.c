@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* A batch: messages in order of arrival, and what is to become of them. */
+#include "batch.h"
+
+#include "batch_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Numbers only have to differ. */
+static uint64_t last_number;
+
+struct cqrs_batch *batch_new(struct cqrs_table *const *tables, int n_tables)
+{
+	struct cqrs_batch *batch = calloc(1, sizeof *batch);
+	if (!batch)
+		return NULL;
+	batch->tables = calloc((size_t)n_tables + 1, sizeof *batch->tables);
+	if (!batch->tables) {
+		free(batch);
+		return NULL;
+	}
+	batch->n_tables = n_tables;
+	batch->number = ++last_number;
+	for (int i = 0; i < n_tables; i++)
+		batch->tables[i].table = tables[i];
+	return batch;
+}
+
+static void forget_refusals(struct cqrs_batch *batch, size_t keep)
+{
+	while (batch->n_refusals > keep)
+		free(batch->refusals[--batch->n_refusals].reason);
+}
+
+void batch_clear(struct cqrs_batch *batch)
+{
+	for (size_t i = 0; i < batch->n_messages; i++)
+		kafka_message_free(&batch->messages[i].kafka);
+	forget_refusals(batch, 0);
+	for (int i = 0; i < batch->n_tables; i++) {
+		batch->tables[i].n = 0;
+		buf_clear(&batch->tables[i].tuples);
+	}
+	buf_clear(&batch->params);
+	buf_clear(&batch->param_refs);
+	buf_clear(&batch->event_tuples);
+	batch->n_messages = batch->n_elements = batch->n_statements = batch->n_events = 0;
+	batch->n_rows = batch->bytes = 0;
+	batch->failed = batch->effects_lost = false;
+	batch->number = ++last_number;
+}
+
+void batch_free(struct cqrs_batch *batch)
+{
+	if (!batch)
+		return;
+	batch_clear(batch);
+	for (int i = 0; i < batch->n_tables; i++) {
+		buf_release(&batch->tables[i].tuples);
+		free(batch->tables[i].rows);
+	}
+	buf_release(&batch->params);
+	buf_release(&batch->param_refs);
+	buf_release(&batch->event_tuples);
+	free(batch->tables);
+	free(batch->messages);
+	free(batch->elements);
+	free(batch->statements);
+	free(batch->events);
+	free(batch->refusals);
+	free(batch);
+}
+
+bool batch_grow(void **items, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return true;
+	size_t more = *cap ? *cap * 2 : 64;
+	void *grown = realloc(*items, more * size);
+	if (!grown)
+		return false;
+	*items = grown;
+	*cap = more;
+	return true;
+}
+
+/* Where the message at hand began, so that it can be taken back. */
+static struct batch_mark take_mark(const struct cqrs_batch *batch)
+{
+	return (struct batch_mark){
+	    .elements = batch->n_elements,
+	    .statements = batch->n_statements,
+	    .params = batch->params.len,
+	    .param_refs = batch->param_refs.len,
+	    .events = batch->n_events,
+	    .event_tuples = batch->event_tuples.len,
+	    .refusals = batch->n_refusals,
+	    .bytes = batch->bytes,
+	    .rows = batch->n_rows,
+	};
+}
+
+bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
+		 struct partition *partition)
+{
+	if (!batch_grow((void **)&batch->messages, batch->n_messages, &batch->cap_messages,
+			sizeof *batch->messages))
+		return false;
+	batch->mark = take_mark(batch);
+	batch->element = UINT32_MAX;
+	batch->messages[batch->n_messages++] = (struct batch_message){
+	    .kafka = *msg,
+	    .partition = partition,
+	};
+	batch->bytes += msg->message.value_len + msg->message.key_len + sizeof *batch->messages;
+	return true;
+}
+
+static void take_back(struct cqrs_batch *batch)
+{
+	const struct batch_mark *mark = &batch->mark;
+	for (int i = 0; i < batch->n_tables; i++) {
+		struct batch_rows *rows = &batch->tables[i];
+		while (rows->n && rows->rows[rows->n - 1].element >= mark->elements)
+			rows->tuples.len = rows->rows[--rows->n].offset;
+		rows->tuples.failed = false;
+	}
+	forget_refusals(batch, mark->refusals);
+	batch->n_elements = mark->elements;
+	batch->n_statements = mark->statements;
+	batch->params.len = mark->params;
+	batch->param_refs.len = mark->param_refs;
+	batch->n_events = mark->events;
+	batch->event_tuples.len = mark->event_tuples;
+	batch->params.failed = batch->param_refs.failed = batch->event_tuples.failed = false;
+	batch->bytes = mark->bytes;
+	batch->n_rows = mark->rows;
+	batch->n_messages--;
+	batch->failed = false;
+}
+
+bool batch_end(struct cqrs_batch *batch)
+{
+	if (!batch->failed)
+		return true;
+	take_back(batch);
+	return false;
+}
+
+uint32_t batch_add_element(struct cqrs_batch *batch, struct batch_element element)
+{
+	if (batch->n_elements >= UINT32_MAX - 1 ||
+	    !batch_grow((void **)&batch->elements, batch->n_elements, &batch->cap_elements,
+			sizeof *batch->elements)) {
+		batch->failed = true;
+		return UINT32_MAX;
+	}
+	batch->elements[batch->n_elements] = element;
+	batch->bytes += sizeof element;
+	return (uint32_t)batch->n_elements++;
+}
+
+uint32_t batch_whole(struct cqrs_batch *batch, uint32_t message)
+{
+	return batch_add_element(batch, (struct batch_element){.message = message, .index = -1});
+}
+
+bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlstate,
+		  const char *reason)
+{
+	struct batch_element *e = &batch->elements[element];
+	if (batch_element_is_dead(batch, element))
+		return true;
+	char *copy = strdup(reason);
+	if (!copy || !batch_grow((void **)&batch->refusals, batch->n_refusals,
+				 &batch->cap_refusals, sizeof *batch->refusals)) {
+		free(copy);
+		return false;
+	}
+	struct batch_refusal *refusal = &batch->refusals[batch->n_refusals++];
+	*refusal = (struct batch_refusal){.element = element, .reason = copy};
+	strncpy(refusal->sqlstate, sqlstate, sizeof refusal->sqlstate - 1);
+	e->dead = true;
+	if (e->index < 0)
+		batch->messages[e->message].refused = true;
+	return true;
+}
+
+bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_t element)
+{
+	const struct batch_element *e = &batch->elements[element];
+	return e->dead || batch->messages[e->message].refused;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/* What a command module may ask for, put into a batch. */
+#include "batch.h"
+
+#include "batch_internal.h"
+#include "pg_value.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON_MAX 500
+
+static struct batch_message *message_now(struct cqrs_batch *batch)
+{
+	return &batch->messages[batch->n_messages - 1];
+}
+
+/* The element at hand, alive; NULL: nothing that is asked for now counts. */
+static struct batch_element *element_now(struct cqrs_batch *batch)
+{
+	if (batch->failed || message_now(batch)->refused)
+		return NULL;
+	if (batch->element == UINT32_MAX)
+		batch->element = batch_whole(batch, (uint32_t)batch->n_messages - 1);
+	if (batch->element == UINT32_MAX || batch->elements[batch->element].dead)
+		return NULL;
+	return &batch->elements[batch->element];
+}
+
+void cqrs_element(struct cqrs_batch *batch, int32_t index, const void *data, size_t len)
+{
+	const struct cqrs_message *msg = &message_now(batch)->kafka.message;
+	struct batch_element element = {.message = (uint32_t)batch->n_messages - 1, .index = index};
+	assert(index >= 0);
+	if (data && len) {
+		size_t offset = (size_t)((const char *)data - (const char *)msg->value);
+		assert(offset + len <= msg->value_len);
+		element.data = (uint32_t)offset;
+		element.data_len = (uint32_t)len;
+	}
+	if (!batch->failed)
+		batch->element = batch_add_element(batch, element);
+}
+
+static void refuse(struct cqrs_batch *batch, const char *sqlstate, const char *reason)
+{
+	if (element_now(batch) && !batch_refuse(batch, batch->element, sqlstate, reason))
+		batch->failed = true;
+}
+
+void cqrs_refuse_element(struct cqrs_batch *batch, const char *fmt, ...)
+{
+	char reason[REASON_MAX];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(reason, sizeof reason, fmt, ap);
+	va_end(ap);
+	refuse(batch, "", reason);
+}
+
+void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...)
+{
+	char reason[REASON_MAX];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(reason, sizeof reason, fmt, ap);
+	va_end(ap);
+	if (batch->failed || message_now(batch)->refused)
+		return;
+	batch->element = batch_whole(batch, (uint32_t)batch->n_messages - 1);
+	refuse(batch, "", reason);
+}
+
+/* Bytes that order as the values of the type do; 0: the type has none that fit. */
+static size_t key_bytes(unsigned char *out, size_t room, const struct cqrs_value *value)
+{
+	uint64_t bits;
+	size_t n;
+	switch (value->type) {
+	case CQRS_INT2:
+	case CQRS_INT4:
+	case CQRS_INT8:
+	case CQRS_TIMESTAMPTZ:
+		n = value->type == CQRS_INT2 ? 2 : value->type == CQRS_INT4 ? 4 : 8;
+		bits = __builtin_bswap64(((uint64_t)value->i << (64 - 8 * n)) ^ (UINT64_C(1) << 63));
+		break;
+	case CQRS_TEXT:
+	case CQRS_UUID:
+		n = value->s.len < room ? value->s.len : room;
+		memcpy(out, value->s.data, n);
+		return n;
+	default:
+		return 0;
+	}
+	if (n > room)
+		n = room;
+	memcpy(out, &bits, n);
+	return n;
+}
+
+static void make_key(const struct cqrs_table *table, const struct cqrs_value *row, uint64_t key[2])
+{
+	unsigned char bytes[16] = {0};
+	size_t used = 0;
+	for (int i = 0; i < table->n_key; i++) {
+		size_t n = key_bytes(bytes + used, sizeof bytes - used, &row[i]);
+		used += n;
+		if (!n || used == sizeof bytes)
+			break;
+	}
+	memcpy(key, bytes, sizeof bytes);
+	key[0] = __builtin_bswap64(key[0]);
+	key[1] = __builtin_bswap64(key[1]);
+}
+
+/* A field of a COPY tuple or a parameter, length first; false: it cannot be stored. */
+static bool add_field(struct buf *b, const struct cqrs_value *value)
+{
+	if (value->is_null) {
+		buf_put32(b, UINT32_MAX);
+		return true;
+	}
+	size_t at = b->len;
+	buf_put32(b, 0);
+	if (!pg_value_encode(b, value))
+		return false;
+	if (!b->failed) {
+		uint32_t len = __builtin_bswap32((uint32_t)(b->len - at - 4));
+		memcpy(b->data + at, &len, sizeof len);
+	}
+	return true;
+}
+
+/* Why the row cannot be stored, in `reason`; "" if it was added. */
+static const char *add_tuple(struct buf *tuples, const struct cqrs_table *table,
+			     const struct cqrs_value *row, char *reason)
+{
+	buf_put16(tuples, (uint16_t)table->n_columns);
+	for (int i = 0; i < table->n_columns; i++) {
+		const struct cqrs_column *column = &table->def->columns[i];
+		assert(row[i].type == column->type);
+		if (i < table->n_key && row[i].is_null) {
+			snprintf(reason, REASON_MAX, "%s is part of the key and must not be null",
+				 column->name);
+			return "23502";
+		}
+		if (!add_field(tuples, &row[i])) {
+			snprintf(reason, REASON_MAX, "%s has a value that PostgreSQL cannot store",
+				 column->name);
+			return "22000";
+		}
+	}
+	return NULL;
+}
+
+void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
+		 const struct cqrs_value *row)
+{
+	struct batch_rows *rows = &batch->tables[table->index];
+	struct batch_element *element = element_now(batch);
+	char reason[REASON_MAX];
+	if (!element)
+		return;
+	size_t begin = rows->tuples.len;
+	const char *sqlstate = add_tuple(&rows->tuples, table, row, reason);
+	if (sqlstate) {
+		rows->tuples.len = begin;
+		refuse(batch, sqlstate, reason);
+		return;
+	}
+	if (rows->tuples.failed || rows->tuples.len > UINT32_MAX ||
+	    !batch_grow((void **)&rows->rows, rows->n, &rows->cap, sizeof *rows->rows)) {
+		rows->tuples.len = begin;
+		batch->failed = true;
+		return;
+	}
+	struct batch_row *added = &rows->rows[rows->n++];
+	added->element = batch->element;
+	added->offset = (uint32_t)begin;
+	added->len = (uint32_t)(rows->tuples.len - begin);
+	make_key(table, row, added->key);
+	element->effects++;
+	batch->n_rows++;
+	batch->bytes += rows->tuples.len - begin + sizeof *added;
+}
+
+static bool add_params(struct cqrs_batch *batch, const struct cqrs_statement *statement,
+		       const struct cqrs_value *params)
+{
+	for (int i = 0; i < statement->n_params; i++) {
+		struct batch_param param = {.offset = (uint32_t)batch->params.len, .len = -1};
+		assert(params[i].type == statement->param_types[i]);
+		if (!params[i].is_null) {
+			if (!pg_value_encode(&batch->params, &params[i]))
+				return false;
+			param.len = (int32_t)(batch->params.len - param.offset);
+		}
+		buf_add(&batch->param_refs, &param, sizeof param);
+		batch->bytes += sizeof param + (size_t)(param.len < 0 ? 0 : param.len);
+	}
+	return true;
+}
+
+/* False: refused, or out of memory. */
+static bool add_statement(struct cqrs_batch *batch, const struct cqrs_value *params,
+			  struct batch_statement added)
+{
+	size_t first = batch->param_refs.len / sizeof(struct batch_param);
+	if (!add_params(batch, added.statement, params)) {
+		batch->param_refs.len = first * sizeof(struct batch_param);
+		refuse(batch, "22000", "a parameter has a value that PostgreSQL cannot store");
+		return false;
+	}
+	if (batch->params.failed || batch->param_refs.failed ||
+	    !batch_grow((void **)&batch->statements, batch->n_statements, &batch->cap_statements,
+			sizeof *batch->statements)) {
+		batch->failed = true;
+		return false;
+	}
+	added.message = (uint32_t)batch->n_messages - 1;
+	added.params = (uint32_t)first;
+	batch->statements[batch->n_statements++] = added;
+	batch->bytes += sizeof added;
+	return true;
+}
+
+void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statement *statement,
+		  const struct cqrs_value *params, int64_t rows, const char *reason)
+{
+	struct batch_element *element = element_now(batch);
+	if (element && add_statement(batch, params,
+				     (struct batch_statement){.statement = statement,
+							      .element = batch->element,
+							      .expect = rows,
+							      .reason = reason}))
+		element->effects++;
+}
+
+void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_statement *statement,
+		 const struct cqrs_value *params)
+{
+	if (!batch->failed)
+		add_statement(batch, params,
+			      (struct batch_statement){.statement = statement,
+						       .element = UINT32_MAX,
+						       .expect = CQRS_ANY_ROWS});
+}
+
+uint64_t cqrs_batch_number(const struct cqrs_batch *batch)
+{
+	return batch->number;
+}
+
+bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number)
+{
+	if (number == batch->number)
+		return true;
+	for (int i = 0; i < batch->n_peers; i++)
+		if (batch->peers[i]->number == number)
+			return false;
+	return true;
+}
+
+void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key, const char *json)
+{
+	struct batch_element *element = element_now(batch);
+	struct buf *tuples = &batch->event_tuples;
+	size_t begin = tuples->len;
+	if (!element)
+		return;
+	/* The columns topic, key and payload of cqrs.outbox. */
+	struct cqrs_value fields[] = {
+	    cqrs_text(topic),
+	    key ? cqrs_bytes(CQRS_BYTEA, key, strlen(key)) : cqrs_null(CQRS_BYTEA),
+	    cqrs_bytes(CQRS_BYTEA, json, strlen(json)),
+	};
+	buf_put16(tuples, 3);
+	for (size_t i = 0; i < 3; i++)
+		if (!add_field(tuples, &fields[i]))
+			batch->failed = true;
+	if (batch->failed || tuples->failed ||
+	    !batch_grow((void **)&batch->events, batch->n_events, &batch->cap_events,
+			sizeof *batch->events)) {
+		batch->failed = true;
+		return;
+	}
+	batch->events[batch->n_events++] = (struct batch_event){
+	    .element = batch->element,
+	    .offset = (uint32_t)begin,
+	    .len = (uint32_t)(tuples->len - begin),
+	};
+	element->effects++;
+	batch->bytes += tuples->len - begin + sizeof *batch->events;
+}

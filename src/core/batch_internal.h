@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What batch.c and batch_effects.c share, and nobody else.
+ */
+#ifndef BATCH_INTERNAL_H
+#define BATCH_INTERNAL_H
+
+#include "batch.h"
+
+/* Makes room for one more item; false when memory is out. */
+bool batch_grow(void **items, size_t n, size_t *cap, size_t size);
+/* Returns its index; UINT32_MAX, and the batch has failed, when memory is out. */
+uint32_t batch_add_element(struct cqrs_batch *batch, struct batch_element element);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* A growing run of bytes. */
+#include "buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void buf_release(struct buf *b)
+{
+	free(b->data);
+	*b = (struct buf){.max = b->max};
+}
+
+void buf_clear(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+static bool grow(struct buf *b, size_t need)
+{
+	size_t cap = b->cap ? b->cap : 64;
+	while (cap < need)
+		cap += cap / 2 + 64;
+	char *data = realloc(b->data, cap);
+	if (!data)
+		return false;
+	b->data = data;
+	b->cap = cap;
+	return true;
+}
+
+char *buf_reserve(struct buf *b, size_t n)
+{
+	if (b->failed)
+		return NULL;
+	if (n > SIZE_MAX / 4 - b->len || (b->max && b->len + n > b->max) ||
+	    (b->len + n > b->cap && !grow(b, b->len + n))) {
+		b->failed = true;
+		return NULL;
+	}
+	return b->data + b->len;
+}
+
+void buf_add(struct buf *b, const void *data, size_t n)
+{
+	char *at = n ? buf_reserve(b, n) : NULL;
+	if (!at)
+		return;
+	memcpy(at, data, n);
+	b->len += n;
+}
+
+void buf_puts(struct buf *b, const char *text)
+{
+	buf_add(b, text, strlen(text));
+}
+
+void buf_putc(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
+
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
+	va_list again;
+	va_copy(again, ap);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	/* One more than is counted: vsnprintf() wants to terminate. */
+	char *at = n < 0 ? NULL : buf_reserve(b, (size_t)n + 1);
+	if (at) {
+		vsnprintf(at, (size_t)n + 1, fmt, again);
+		b->len += (size_t)n;
+	} else {
+		b->failed = true;
+	}
+	va_end(again);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	buf_vprintf(b, fmt, ap);
+	va_end(ap);
+}
+
+const char *buf_str(struct buf *b)
+{
+	char *at = buf_reserve(b, 1);
+	if (!at)
+		return "";
+	*at = '\0';
+	return b->data;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+	if (n >= b->len) {
+		b->len = 0;
+		return;
+	}
+	if (n)
+		memmove(b->data, b->data + n, b->len - n);
+	b->len -= n;
+}
+
+void buf_put16(struct buf *b, uint16_t v)
+{
+	v = __builtin_bswap16(v);
+	buf_add(b, &v, sizeof v);
+}
+
+void buf_put32(struct buf *b, uint32_t v)
+{
+	v = __builtin_bswap32(v);
+	buf_add(b, &v, sizeof v);
+}
+
+void buf_put64(struct buf *b, uint64_t v)
+{
+	v = __builtin_bswap64(v);
+	buf_add(b, &v, sizeof v);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the subcommands are given, and the subcommands: cmd_NAME.c each.
+ */
+#ifndef CMD_H
+#define CMD_H
+
+#include "config.h"
+#include "exit_code.h"
+#include "module.h"
+#include <stdbool.h>
+
+struct cmd {
+	const char *config_path; /* -c; a subcommand may set it before cmd_load() */
+	char **argv;             /* the subcommand's own arguments; argv[0] is its name */
+	int argc;
+	bool probe; /* -t --probe */
+	/* filled by cmd_load(), freed by the caller of the subcommand */
+	struct config *config;
+	struct module_set *modules;
+};
+
+/*
+ * Reads the configuration and, if asked, loads the modules that it names.
+ * Prints all the mistakes to stderr; returns EXIT_CODE_OK or _CONFIGURATION.
+ */
+int cmd_load(struct cmd *cmd, bool with_modules);
+/* Says on stderr what is wrong with the command line; returns EXIT_CODE_USAGE. */
+int cmd_usage(const struct cmd *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same after getopt_long() returned ':' or '?'. */
+int cmd_bad_option(const struct cmd *cmd, int returned);
+
+/* Each returns an enum exit_code. */
+int cmd_run(struct cmd *cmd);   /* the daemon */
+int cmd_check(struct cmd *cmd); /* -t */
+int cmd_print(struct cmd *cmd); /* -T */
+int cmd_migrate(struct cmd *cmd);
+int cmd_produce(struct cmd *cmd);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* cqrsd -T: the configuration as it takes effect, in the form of the file. */
+#include "cmd.h"
+
+#include <stdio.h>
+
+static void print_modules(const struct module_set *modules, enum module_kind kind, struct buf *out)
+{
+	const char *title = kind == MODULE_COMMAND ? "commands:" : "queries:";
+	bool is_empty = true;
+	for (size_t i = 0; i < module_set_count(modules); i++) {
+		const struct module *module = module_set_at(modules, i);
+		if (module->kind != kind)
+			continue;
+		if (is_empty)
+			buf_printf(out, "%s\n", title);
+		is_empty = false;
+		bool has_options = module->options && module->options->name;
+		buf_printf(out, "  %s:%s\n", module->name, has_options ? "" : " {}");
+		if (has_options)
+			config_print_options(module->options, module->values, 4, out);
+	}
+	if (is_empty)
+		buf_printf(out, "%s {}\n", title);
+}
+
+int cmd_print(struct cmd *cmd)
+{
+	struct buf out = BUF_INIT;
+	int code = cmd_load(cmd, true);
+	if (code)
+		return code;
+	config_print(cmd->config, &out);
+	print_modules(cmd->modules, MODULE_COMMAND, &out);
+	print_modules(cmd->modules, MODULE_QUERY, &out);
+	bool written = fputs(buf_str(&out), stdout) >= 0 && fflush(stdout) == 0;
+	buf_release(&out);
+	return written ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}

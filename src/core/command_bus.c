@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The write path, from top to bottom: a lane has messages (on_messages), they
+ * are taken (take), decided by their modules (decide), collected in the open
+ * batch, handed to the writer (flush), and done with (on_written).
+ */
+#include "command_bus.h"
+
+#include "command_bus_internal.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TURN_US   1000   /* how long one turn of the loop may take messages */
+#define MEMORY_US 100000 /* when memory is out, try again after this */
+#define PREPARED  64
+
+static void flush(struct bus_lane *lane, bool more);
+
+static bool is_full(const struct bus_lane *lane)
+{
+	const struct cqrs_batch *open = lane->open;
+	return open->n_rows + open->n_statements + open->n_messages / 4 >=
+		   (size_t)lane->bus->config->max_rows ||
+	       open->bytes >= lane->bus->batch_bytes;
+}
+
+/* More messages into `pending`; false when the lane has none now. */
+static bool take(struct bus_lane *lane)
+{
+	if (lane->next_pending < lane->n_pending)
+		return true;
+	lane->next_pending = 0;
+	lane->n_pending =
+	    kafka_source_take(lane->bus->source, lane->index, lane->pending, LANE_PENDING);
+	return lane->n_pending > 0;
+}
+
+/* Lets the module decide one message; false when memory is out. */
+static bool decide(struct bus_lane *lane, struct kafka_message *msg)
+{
+	struct command_bus *bus = lane->bus;
+	struct bus_topic *topic = &bus->topics[msg->topic];
+	struct partition *partition = bus_partition(bus, msg->topic, msg->message.partition);
+	struct cqrs_header *headers;
+	if (!partition || partition->state != PARTITION_ACTIVE ||
+	    msg->message.offset < partition->taken) {
+		kafka_message_free(msg); /* of an assignment or a position that is no more */
+		return true;
+	}
+	if (!batch_begin(lane->open, msg, partition))
+		return false;
+	if (lane->open->n_messages == 1)
+		lane->open->opened_us = loop_now(bus->loop);
+	struct cqrs_message message = msg->message;
+	message.n_headers = kafka_message_headers(msg, &headers);
+	message.headers = headers;
+	topic->handle(bus->modules[topic->module].self, &message, lane->open);
+	free(headers);
+	if (!batch_end(lane->open))
+		return false;
+	partition->taken = msg->message.offset + 1;
+	metric_add(topic->messages, 1);
+	return true;
+}
+
+void lane_pump(struct bus_lane *lane)
+{
+	struct command_bus *bus = lane->bus;
+	int64_t until = loop_now(bus->loop) + TURN_US;
+	bool more = true;
+	while (!bus->draining && !is_full(lane) && (more = take(lane))) {
+		if (!decide(lane, &lane->pending[lane->next_pending])) {
+			timer_arm(lane->timer, MEMORY_US);
+			break;
+		}
+		lane->next_pending++;
+		if (loop_now(bus->loop) >= until) {
+			timer_arm(lane->timer, 0);
+			break;
+		}
+	}
+	flush(lane, more);
+}
+
+/*
+ * Hands the open batch to the writer, if that is idle: at once when there is
+ * nothing more to take, otherwise when the batch is full or old.
+ */
+static void flush(struct bus_lane *lane, bool more)
+{
+	struct cqrs_batch *batch = lane->open;
+	if (!batch->n_messages || !pg_writer_is_idle(lane->writer))
+		return;
+	int64_t age = loop_now(lane->bus->loop) - batch->opened_us;
+	if (more && !is_full(lane) && age < lane->bus->config->max_delay_us &&
+	    !lane->bus->draining)
+		return; /* lane_pump() comes back: it stopped because of the time */
+	lane->open = lane->storing;
+	lane->storing = batch;
+	pg_writer_store(lane->writer, batch);
+}
+
+static bool is_drained(const struct command_bus *bus)
+{
+	for (int i = 0; i < bus->config->writers; i++)
+		if (!pg_writer_is_idle(bus->lanes[i].writer) || bus->lanes[i].open->n_messages)
+			return false;
+	return true;
+}
+
+static void on_written(void *owner, struct pg_writer *writer, struct cqrs_batch *batch, bool fenced)
+{
+	struct bus_lane *lane = owner;
+	struct command_bus *bus = lane->bus;
+	(void)writer;
+	if (batch->effects_lost)
+		bus_dropped(bus);
+	if (batch->n_events && !fenced && bus->on_events)
+		bus->on_events(bus->events_arg);
+	batch_clear(batch);
+	if (fenced)
+		positions_lost(bus, lane);
+	positions_writer_idle(bus);
+	lane_pump(lane);
+	if (bus->draining && is_drained(bus))
+		bus->on_drained(bus->drained_arg);
+}
+
+static void on_timer(void *arg)
+{
+	lane_pump(arg);
+}
+
+void lane_forget(struct bus_lane *lane)
+{
+	while (lane->next_pending < lane->n_pending)
+		kafka_message_free(&lane->pending[lane->next_pending++]);
+	if (lane->open->n_messages)
+		bus_dropped(lane->bus);
+	batch_clear(lane->open);
+}
+
+void bus_dropped(struct command_bus *bus)
+{
+	for (int i = 0; i < bus->n_modules; i++)
+		if (bus->modules[i].module->dropped)
+			bus->modules[i].module->dropped(bus->modules[i].self);
+}
+
+struct partition *bus_partition(const struct command_bus *bus, int topic, int32_t partition)
+{
+	for (size_t i = 0; i < bus->n_partitions; i++)
+		if (bus->partitions[i]->position.topic == topic &&
+		    bus->partitions[i]->position.partition == partition)
+			return bus->partitions[i];
+	return NULL;
+}
+
+/* ---- life ---- */
+
+static bool lane_init(struct bus_lane *lane, struct command_bus *bus, int index)
+{
+	const struct command_bus_config *config = bus->config;
+	lane->bus = bus;
+	lane->index = index;
+	snprintf(lane->name, sizeof lane->name, "postgres write %d", index);
+	lane->writer_config = (struct pg_writer_config){
+	    .name = lane->name,
+	    .dsn = config->dsn,
+	    .group = config->group,
+	    .topics = bus->topic_names,
+	    .timeout_us = config->timeout_us,
+	    .max_statements = PREPARED,
+	};
+	lane->timer = timer_new(bus->loop, on_timer, lane);
+	lane->open = bus->batches[2 * index] = batch_new(bus->tables, bus->n_tables);
+	lane->storing = bus->batches[2 * index + 1] = batch_new(bus->tables, bus->n_tables);
+	if (!lane->timer || !lane->open || !lane->storing)
+		return false;
+	lane->open->peers = lane->storing->peers = bus->batches;
+	lane->open->n_peers = lane->storing->n_peers = 2 * config->writers;
+	lane->writer = pg_writer_new(bus->loop, &lane->writer_config, bus->metrics, bus->health,
+				     on_written, lane);
+	return lane->writer != NULL;
+}
+
+static void lane_release(struct bus_lane *lane)
+{
+	if (!lane->bus)
+		return;
+	pg_writer_free(lane->writer);
+	while (lane->next_pending < lane->n_pending)
+		kafka_message_free(&lane->pending[lane->next_pending++]);
+	timer_free(lane->timer);
+	batch_free(lane->open);
+	batch_free(lane->storing);
+	*lane = (struct bus_lane){.bus = NULL};
+}
+
+struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_config *config,
+				    struct metrics *metrics, struct health *health)
+{
+	struct command_bus *bus = calloc(1, sizeof *bus);
+	if (!bus)
+		return NULL;
+	bus->loop = loop;
+	bus->config = config;
+	bus->metrics = metrics;
+	bus->health = health;
+	/* A quarter for what Kafka sends ahead, half for the batches: two for each writer. */
+	bus->batch_bytes = (size_t)(config->memory / 2 / (2 * config->writers));
+	bus->lanes = calloc((size_t)config->writers, sizeof *bus->lanes);
+	bus->batches = calloc(2 * (size_t)config->writers, sizeof(struct cqrs_batch *));
+	if (!bus->lanes || !bus->batches || !positions_init(bus)) {
+		command_bus_free(bus);
+		return NULL;
+	}
+	return bus;
+}
+
+void command_bus_stop(struct command_bus *bus)
+{
+	if (!bus)
+		return;
+	for (int i = 0; bus->lanes && i < bus->config->writers; i++)
+		lane_release(&bus->lanes[i]);
+	kafka_source_free(bus->source);
+	bus->source = NULL;
+}
+
+void command_bus_free(struct command_bus *bus)
+{
+	if (!bus)
+		return;
+	command_bus_stop(bus);
+	positions_release(bus);
+	setup_release(bus);
+	free(bus->lanes);
+	free(bus->batches);
+	free(bus);
+}
+
+bool command_bus_start(struct command_bus *bus, const char *brokers)
+{
+	const struct command_bus_config *config = bus->config;
+	if (!bus->n_topics)
+		return true;
+	bus->source_config = (struct kafka_source_config){
+	    .brokers = brokers ? brokers : config->brokers,
+	    .group = config->group,
+	    .topics = bus->topic_names,
+	    .n_topics = bus->n_topics,
+	    .lanes = config->writers,
+	    .session_timeout_us = config->session_timeout_us,
+	    .queue_bytes = config->memory / 4,
+	    .properties = config->properties,
+	};
+	for (int i = 0; i < config->writers; i++)
+		if (!lane_init(&bus->lanes[i], bus, i))
+			return false;
+	bus->source = kafka_source_new(bus->loop, &bus->source_config, &positions_events, bus);
+	status_init(bus);
+	pg_conn_start(bus->control);
+	return bus->source && periodics_start(bus) && kafka_source_open(bus->source);
+}
+
+void command_bus_drain(struct command_bus *bus, loop_fn *drained, void *arg)
+{
+	bus->draining = true;
+	bus->on_drained = drained;
+	bus->drained_arg = arg;
+	for (int i = 0; bus->source && i < bus->config->writers; i++) {
+		struct bus_lane *lane = &bus->lanes[i];
+		/* What waits for better times is read again after the next start. */
+		if (pg_writer_cancel(lane->writer)) {
+			batch_clear(lane->storing);
+			lane_forget(lane);
+		}
+		flush(lane, false);
+	}
+	if (!bus->source || is_drained(bus))
+		drained(arg);
+}

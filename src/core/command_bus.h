@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The write path: messages from Kafka, through the modules, into batches that
+ * the writers store.
+ *
+ *   kafka_source ─(lane)─► module ─► open batch ─► pg_writer ─► PostgreSQL
+ *
+ * A lane has one writer, one batch that fills and one that is being stored.
+ */
+#ifndef COMMAND_BUS_H
+#define COMMAND_BUS_H
+
+#include "health.h"
+#include "loop.h"
+#include "metrics.h"
+#include <cqrs/command.h>
+#include <jansson.h>
+
+struct command_bus;
+struct cqrs_setup; /* what a module declares itself with */
+
+struct command_bus_config {
+	const char *brokers;
+	const char *group;
+	const char *start; /* earliest | latest | an RFC 3339 time */
+	int64_t session_timeout_us;
+	const struct cqrs_option_pair *properties;
+	const char *dsn;
+	int writers;
+	int64_t max_rows, max_delay_us, timeout_us;
+	int64_t memory; /* bytes that messages and batches may take, about */
+};
+
+/* Borrows `config` for good; NULL: no memory. */
+struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_config *config,
+				    struct metrics *metrics, struct health *health);
+/* Leaves the group and closes the connections; modules are not called any more. */
+void command_bus_stop(struct command_bus *bus);
+/* After the modules' stop(). */
+void command_bus_free(struct command_bus *bus);
+
+/* With what the start() of this module is to be called. */
+struct cqrs_setup *command_bus_setup(struct command_bus *bus,
+				     const struct cqrs_command_module *module);
+/* The module has started as `self`; false, and `error` says why, if what it declared is wrong. */
+bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
+		     const char **error);
+
+/* Topics that the modules have declared. */
+const char *const *command_bus_topics(const struct command_bus *bus, int *n);
+/* `events` is called whenever a transaction with events has been committed. */
+void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg);
+
+/* Joins the group; false after logging why.  `brokers` replaces the configured ones; NULL: not. */
+bool command_bus_start(struct command_bus *bus, const char *brokers);
+/* Takes no more messages; `drained` is called when what was taken is stored. */
+void command_bus_drain(struct command_bus *bus, loop_fn *drained, void *arg);
+
+/* For /status; a new reference. */
+json_t *command_bus_status(void *bus);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the command bus share, and nobody else.
+ */
+#ifndef COMMAND_BUS_INTERNAL_H
+#define COMMAND_BUS_INTERNAL_H
+
+#include "batch.h"
+#include "command_bus.h"
+#include "kafka_source.h"
+#include "partition.h"
+#include "pg_conn.h"
+#include "pg_writer.h"
+
+#define COMMAND_TABLES_MAX 64
+#define COMMAND_TOPICS_MAX 64
+#define LANE_PENDING       256
+
+struct bus_module {
+	const struct cqrs_command_module *module;
+	void *self;
+};
+
+struct bus_topic {
+	cqrs_handle_fn *handle;
+	int module; /* in command_bus.modules */
+	struct metric *messages;
+};
+
+struct bus_periodic {
+	struct command_bus *bus;
+	char *sql;
+	int64_t period_us;
+	struct timer *timer;
+	struct pg_request request;
+	bool running;
+	struct bus_periodic *next;
+};
+
+struct bus_lane {
+	struct command_bus *bus;
+	int index;
+	struct pg_writer_config writer_config;
+	char name[32];
+	struct pg_writer *writer;
+	struct cqrs_batch *open;    /* fills */
+	struct cqrs_batch *storing; /* the writer's, or empty */
+	struct kafka_message pending[LANE_PENDING]; /* taken, not decided */
+	int n_pending, next_pending;
+	struct timer *timer; /* to flush, or to go on */
+};
+
+struct command_bus {
+	struct loop *loop;
+	const struct command_bus_config *config;
+	struct metrics *metrics;
+	struct health *health;
+	struct bus_module modules[COMMAND_TOPICS_MAX];
+	int n_modules;
+	const char *topic_names[COMMAND_TOPICS_MAX];
+	struct bus_topic topics[COMMAND_TOPICS_MAX];
+	int n_topics;
+	struct cqrs_table *tables[COMMAND_TABLES_MAX];
+	int n_tables;
+	struct cqrs_statement **statements;
+	size_t n_statements, cap_statements;
+	struct bus_periodic *periodics;
+	struct cqrs_setup *setups;
+
+	struct kafka_source_config source_config;
+	struct kafka_source *source;
+	struct bus_lane *lanes;
+	struct cqrs_batch **batches; /* two for each lane */
+	size_t batch_bytes;          /* a batch that has more is full */
+	loop_fn *on_events, *on_drained;
+	void *events_arg, *drained_arg;
+	bool draining;
+
+	/* positions: command_positions.c */
+	struct partition **partitions; /* ours; while the group takes them back, the old ones */
+	size_t n_partitions;
+	struct kafka_position *assigned; /* given, not yet adopted */
+	size_t n_assigned;
+	bool has_assigned, owned, started, revoking, asking;
+	bool locate_again; /* some were lost to the fence */
+	int64_t start_us;
+	struct pg_conn_config control_config;
+	struct pg_conn *control;
+	struct pg_request request; /* about offsets; one at a time */
+	struct buf sql;
+	struct timer *locate_timer, *report_timer, *revoke_timer;
+	int locate_tries;
+	struct health_check *kafka, *control_health, *gaps;
+};
+
+/* command_bus.c */
+void lane_pump(struct bus_lane *lane);
+/* Forgets what was taken and not stored, but for the batch that is being stored. */
+void lane_forget(struct bus_lane *lane);
+struct partition *bus_partition(const struct command_bus *bus, int topic, int32_t partition);
+/* Tells the modules that something they asked for was not stored. */
+void bus_dropped(struct command_bus *bus);
+
+/* command_positions.c */
+bool positions_init(struct command_bus *bus);
+void positions_release(struct command_bus *bus);
+extern const struct kafka_source_events positions_events;
+/* A writer has become idle: go on with what waited for it. */
+void positions_writer_idle(struct command_bus *bus);
+/* The fence was lost: find out where the lane's partitions stand. */
+void positions_lost(struct command_bus *bus, const struct bus_lane *lane);
+bool positions_parse_start(const char *text, int64_t *start_us);
+
+/* command_setup.c */
+void setup_release(struct command_bus *bus);
+/* Begins with the statements that modules want run from time to time. */
+bool periodics_start(struct command_bus *bus);
+
+/* command_status.c */
+void status_init(struct command_bus *bus);
+/* What is still to be read of a partition; -1: not known. */
+int64_t partition_lag(const struct command_bus *bus, const struct partition *partition);
+
+#endif

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the partitions that we are given stand, and what happens when they are
+ * taken back.
+ *
+ *   assigned ─► all writers idle ─► read cqrs.offsets ─► all known ─► fetch
+ *                                        ▲      │ some never read before
+ *                                        └── add them, by `start` ◄── ask Kafka
+ */
+#include "command_bus_internal.h"
+#include "log.h"
+#include "offsets.h"
+
+#include <cqrs/time.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPORT_US    1000000
+#define REVOKE_US    3000000 /* how long a revocation waits for writers at work */
+#define LOCATE_US    200000
+#define LOCATE_MOST  5000000
+
+static void locate(struct command_bus *bus);
+
+bool positions_parse_start(const char *text, int64_t *start_us)
+{
+	if (!strcmp(text, "earliest"))
+		*start_us = KAFKA_OFFSET_EARLIEST;
+	else if (!strcmp(text, "latest"))
+		*start_us = KAFKA_OFFSET_LATEST;
+	else
+		return cqrs_time_from_rfc3339(text, strlen(text), start_us);
+	return true;
+}
+
+static void free_partitions(struct command_bus *bus)
+{
+	for (size_t i = 0; i < bus->n_partitions; i++) {
+		metrics_remove(bus->metrics, bus->partitions[i]->lag);
+		metrics_remove(bus->metrics, bus->partitions[i]->stored);
+		free(bus->partitions[i]);
+	}
+	free(bus->partitions);
+	bus->partitions = NULL;
+	bus->n_partitions = 0;
+}
+
+static bool writers_are_idle(const struct command_bus *bus)
+{
+	for (int i = 0; i < bus->config->writers; i++)
+		if (!pg_writer_is_idle(bus->lanes[i].writer))
+			return false;
+	return true;
+}
+
+static struct partition *partition_new(struct command_bus *bus, const struct kafka_position *given)
+{
+	struct partition *partition = calloc(1, sizeof *partition);
+	struct buf labels = BUF_INIT;
+	char number[16];
+	if (!partition)
+		return NULL;
+	partition->position = *given;
+	partition->position.offset = KAFKA_OFFSET_UNKNOWN;
+	partition->topic = bus->topic_names[given->topic];
+	partition->reported = -1;
+	snprintf(number, sizeof number, "%" PRId32, given->partition);
+	metrics_label(&labels, "topic", partition->topic);
+	metrics_label(&labels, "partition", number);
+	partition->lag = metrics_gauge(bus->metrics, "cqrsd_kafka_lag", buf_str(&labels),
+				       "Messages still to be stored");
+	partition->stored = metrics_gauge(bus->metrics, "cqrsd_kafka_next_offset", buf_str(&labels),
+					  "The next offset to be stored");
+	buf_release(&labels);
+	return partition;
+}
+
+/* The old partitions go only now: a batch at work points to them. */
+static bool adopt(struct command_bus *bus)
+{
+	free_partitions(bus);
+	bus->partitions = calloc(bus->n_assigned + 1, sizeof(struct partition *));
+	if (!bus->partitions)
+		return false;
+	for (size_t i = 0; i < bus->n_assigned; i++) {
+		struct partition *partition = partition_new(bus, &bus->assigned[i]);
+		if (!partition)
+			return false;
+		bus->partitions[bus->n_partitions++] = partition;
+	}
+	bus->has_assigned = false;
+	bus->owned = true;
+	return true;
+}
+
+static void retry_locate(struct command_bus *bus)
+{
+	int64_t delay = LOCATE_US;
+	for (int i = 0; i < bus->locate_tries && delay < LOCATE_MOST; i++)
+		delay *= 2;
+	bus->locate_tries++;
+	timer_arm(bus->locate_timer, delay / 2 + loop_random(bus->loop, (uint32_t)delay));
+}
+
+static void ask(struct command_bus *bus)
+{
+	bus->request.sql = buf_str(&bus->sql);
+	bus->asking = !bus->sql.failed && pg_conn_send(bus->control, &bus->request);
+	/* A connection that is not ready tells when it is. */
+	if (bus->sql.failed)
+		retry_locate(bus);
+}
+
+/* Finds out where the partitions stand that we do not know of. */
+static void locate(struct command_bus *bus)
+{
+	if (bus->asking || bus->revoking || bus->draining || !bus->source)
+		return;
+	if (bus->has_assigned && (!writers_are_idle(bus) || !adopt(bus))) {
+		if (writers_are_idle(bus))
+			retry_locate(bus);
+		return;
+	}
+	bool any = !bus->started;
+	if (!bus->owned)
+		return;
+	for (size_t i = 0; i < bus->n_partitions; i++)
+		any |= bus->partitions[i]->state == PARTITION_LOCATING;
+	if (!any)
+		return;
+	buf_clear(&bus->sql);
+	offsets_read_sql(&bus->sql, bus->config->group);
+	ask(bus);
+}
+
+/* All are known: begin to fetch there. */
+static void start(struct command_bus *bus)
+{
+	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
+	if (!list) {
+		retry_locate(bus);
+		return;
+	}
+	for (size_t i = 0; i < bus->n_partitions; i++) {
+		struct partition *partition = bus->partitions[i];
+		list[i] = partition->position;
+		if (partition->state != PARTITION_LOCATING)
+			continue;
+		partition->state = PARTITION_ACTIVE;
+		partition->taken = partition->position.offset;
+		partition->end = 0;
+		if (bus->started)
+			kafka_source_seek(bus->source, &partition->position);
+	}
+	if (!bus->started) {
+		log_info("kafka: group %s gave us %zu partitions", bus->config->group,
+			 bus->n_partitions);
+		kafka_source_start(bus->source, list, bus->n_partitions);
+	}
+	bus->started = true;
+	bus->locate_tries = 0;
+	free(list);
+	health_ok(bus->kafka);
+}
+
+static void on_resolved(void *owner, const struct kafka_position *list, size_t n, const char *error)
+{
+	struct command_bus *bus = owner;
+	if (error) {
+		health_fail(bus->kafka, "cannot find out where partitions begin: %s", error);
+		retry_locate(bus);
+		return;
+	}
+	if (bus->asking || bus->has_assigned || !bus->owned || bus->draining) {
+		retry_locate(bus);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		log_info("kafka: %s [%" PRId32 "] was never read before, begins at offset %" PRId64,
+			 bus->topic_names[list[i].topic], list[i].partition, list[i].offset);
+	buf_clear(&bus->sql);
+	offsets_insert_sql(&bus->sql, bus->config->group, bus->topic_names, list, n);
+	buf_putc(&bus->sql, ';');
+	offsets_read_sql(&bus->sql, bus->config->group);
+	ask(bus);
+}
+
+static void resolve(struct command_bus *bus)
+{
+	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
+	size_t n = 0;
+	for (size_t i = 0; list && i < bus->n_partitions; i++)
+		if (bus->partitions[i]->position.offset == KAFKA_OFFSET_UNKNOWN)
+			list[n++] = bus->partitions[i]->position;
+	if (!list || !kafka_source_resolve(bus->source, list, n, bus->start_us, on_resolved))
+		retry_locate(bus);
+	free(list);
+}
+
+static void on_offsets(struct pg_request *request, const PGresult *answer)
+{
+	struct command_bus *bus =
+	    (struct command_bus *)((char *)request - offsetof(struct command_bus, request));
+	if (PQresultStatus(answer) != PGRES_TUPLES_OK || bus->has_assigned)
+		return;
+	for (size_t i = 0; i < bus->n_partitions; i++) {
+		struct partition *partition = bus->partitions[i];
+		if (partition->state != PARTITION_LOCATING)
+			continue;
+		partition->position.offset = KAFKA_OFFSET_UNKNOWN;
+		offsets_find(answer, partition->topic, partition->position.partition,
+			     &partition->position.offset);
+	}
+}
+
+static void on_asked(struct pg_request *request, enum pg_outcome outcome,
+		     const struct pg_error *error)
+{
+	struct command_bus *bus =
+	    (struct command_bus *)((char *)request - offsetof(struct command_bus, request));
+	bool unknown = false;
+	bus->asking = false;
+	if (outcome == PG_REFUSED) {
+		health_fail(bus->control_health, "cannot read the offsets: %s", error->message);
+		retry_locate(bus);
+		return;
+	}
+	/* Lost, revoked or assigned anew meanwhile: from the beginning, when it is time. */
+	if (outcome != PG_DONE || bus->has_assigned || !bus->owned) {
+		locate(bus);
+		return;
+	}
+	health_ok(bus->control_health);
+	for (size_t i = 0; i < bus->n_partitions; i++)
+		unknown |= bus->partitions[i]->position.offset == KAFKA_OFFSET_UNKNOWN;
+	if (unknown)
+		resolve(bus);
+	else
+		start(bus);
+}
+
+void positions_lost(struct command_bus *bus, const struct bus_lane *lane)
+{
+	lane_forget(&bus->lanes[lane->index]);
+	for (size_t i = 0; i < bus->n_partitions; i++) {
+		struct partition *partition = bus->partitions[i];
+		if (partition->position.partition % bus->config->writers == lane->index &&
+		    partition->state == PARTITION_ACTIVE)
+			partition->state = PARTITION_LOCATING;
+	}
+	bus->locate_again = true;
+}
+
+/* ---- what Kafka says ---- */
+
+static void on_assigned(void *owner, const struct kafka_position *list, size_t n)
+{
+	struct command_bus *bus = owner;
+	free(bus->assigned);
+	bus->assigned = calloc(n + 1, sizeof *bus->assigned);
+	bus->n_assigned = bus->assigned ? n : 0;
+	if (n && bus->assigned)
+		memcpy(bus->assigned, list, n * sizeof *list);
+	bus->has_assigned = true;
+	bus->started = false;
+	locate(bus);
+}
+
+static void release(struct command_bus *bus)
+{
+	timer_disarm(bus->revoke_timer);
+	bus->revoking = false;
+	bus->started = false;
+	kafka_source_release(bus->source);
+}
+
+/* What is being stored may end in peace; what waits, or was only taken, is dropped. */
+static void on_revoked(void *owner)
+{
+	struct command_bus *bus = owner;
+	bus->revoking = true;
+	bus->has_assigned = bus->owned = false;
+	for (int i = 0; i < bus->config->writers; i++) {
+		struct bus_lane *lane = &bus->lanes[i];
+		if (pg_writer_cancel(lane->writer)) {
+			bus_dropped(bus);
+			batch_clear(lane->storing);
+		}
+		lane_forget(lane);
+	}
+	for (size_t i = 0; i < bus->n_partitions; i++)
+		bus->partitions[i]->state = PARTITION_LOCATING;
+	if (writers_are_idle(bus))
+		release(bus);
+	else
+		timer_arm(bus->revoke_timer, REVOKE_US);
+}
+
+static void on_revoke_timer(void *arg)
+{
+	struct command_bus *bus = arg;
+	/* The writer is left to the fence. */
+	if (bus->revoking)
+		release(bus);
+}
+
+void positions_writer_idle(struct command_bus *bus)
+{
+	if (bus->revoking && writers_are_idle(bus))
+		release(bus);
+	if (bus->has_assigned || bus->locate_again) {
+		bus->locate_again = false;
+		locate(bus);
+	}
+}
+
+static void on_messages(void *owner, int lane)
+{
+	struct command_bus *bus = owner;
+	lane_pump(&bus->lanes[lane]);
+}
+
+static void on_end(void *owner, const struct kafka_position *where)
+{
+	struct command_bus *bus = owner;
+	struct partition *partition = bus_partition(bus, where->topic, where->partition);
+	if (partition)
+		partition->end = where->offset;
+}
+
+static void on_out_of_range(void *owner, const struct kafka_position *where, const char *why)
+{
+	struct command_bus *bus = owner;
+	struct partition *partition = bus_partition(bus, where->topic, where->partition);
+	if (!partition || partition->state != PARTITION_ACTIVE)
+		return;
+	partition->state = PARTITION_HALTED;
+	partition->halted_us = loop_wall_clock(bus->loop);
+	snprintf(partition->why, sizeof partition->why, "%s", why);
+	kafka_source_pause(bus->source, &partition->position, true);
+	health_fail(bus->gaps,
+		    "%s [%" PRId32 "] is halted: Kafka does not have offset %" PRId64
+		    " (%s); set next_offset in cqrs.offsets and restart",
+		    partition->topic, partition->position.partition, partition->position.offset, why);
+}
+
+static void on_brokers(void *owner, const char *why_not)
+{
+	struct command_bus *bus = owner;
+	if (why_not)
+		health_fail(bus->kafka, "%s", why_not);
+	else if (bus->started)
+		health_ok(bus->kafka);
+	else
+		health_fail(bus->kafka, "waiting for the group to give us partitions");
+}
+
+const struct kafka_source_events positions_events = {
+    .on_assigned = on_assigned,
+    .on_revoked = on_revoked,
+    .on_messages = on_messages,
+    .on_out_of_range = on_out_of_range,
+    .on_end = on_end,
+    .on_brokers = on_brokers,
+};
+
+/* ---- what we tell Kafka ---- */
+
+static void on_report_timer(void *arg)
+{
+	struct command_bus *bus = arg;
+	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
+	size_t n = 0;
+	for (size_t i = 0; list && bus->started && i < bus->n_partitions; i++) {
+		struct partition *partition = bus->partitions[i];
+		if (partition->state != PARTITION_ACTIVE ||
+		    partition->reported == partition->position.offset)
+			continue;
+		list[n++] = partition->position;
+		partition->reported = partition->position.offset;
+	}
+	if (n)
+		kafka_source_report(bus->source, list, n);
+	free(list);
+	timer_arm(bus->report_timer, REPORT_US);
+}
+
+/* ---- life ---- */
+
+static void on_control_ready(void *owner, struct pg_conn *conn)
+{
+	struct command_bus *bus = owner;
+	(void)conn;
+	health_ok(bus->control_health);
+	locate(bus);
+}
+
+static void on_control_lost(void *owner, struct pg_conn *conn, const struct pg_error *error)
+{
+	struct command_bus *bus = owner;
+	(void)conn;
+	health_fail(bus->control_health, "%s", error ? error->message : "connection lost");
+}
+
+static void on_locate_timer(void *arg)
+{
+	locate(arg);
+}
+
+static const struct pg_conn_events control_events = {on_control_ready, on_control_lost};
+
+bool positions_init(struct command_bus *bus)
+{
+	bus->control_config = (struct pg_conn_config){
+	    .name = "postgres control",
+	    .dsn = bus->config->dsn,
+	    .setup = "SET statement_timeout = 30000; SET lock_timeout = 3000;"
+		     "SET client_min_messages = warning; SET timezone = 'UTC'",
+	    .connect_timeout_us = 10000000,
+	    .max_statements = 8,
+	};
+	bus->request =
+	    (struct pg_request){.n_params = -1, .on_result = on_offsets, .done = on_asked};
+	bus->control = pg_conn_new(bus->loop, &bus->control_config, &control_events, bus);
+	bus->locate_timer = timer_new(bus->loop, on_locate_timer, bus);
+	bus->report_timer = timer_new(bus->loop, on_report_timer, bus);
+	bus->revoke_timer = timer_new(bus->loop, on_revoke_timer, bus);
+	bus->kafka = health_add(bus->health, "kafka");
+	bus->control_health = health_add(bus->health, "postgres control");
+	bus->gaps = health_add(bus->health, "partitions");
+	if (!bus->control || !bus->locate_timer || !bus->report_timer || !bus->revoke_timer ||
+	    !bus->kafka || !bus->control_health || !bus->gaps ||
+	    !positions_parse_start(bus->config->start, &bus->start_us))
+		return false;
+	health_ok(bus->gaps);
+	timer_arm(bus->report_timer, REPORT_US);
+	return true;
+}
+
+void positions_release(struct command_bus *bus)
+{
+	pg_conn_free(bus->control);
+	timer_free(bus->locate_timer);
+	timer_free(bus->report_timer);
+	timer_free(bus->revoke_timer);
+	free_partitions(bus);
+	free(bus->assigned);
+	buf_release(&bus->sql);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* What command modules declare while they start: topics, tables, statements. */
+#include "command_bus_internal.h"
+#include "log.h"
+#include "pg_value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cqrs_setup {
+	struct command_bus *bus;
+	const struct cqrs_command_module *module;
+	char error[512]; /* "": nothing is wrong */
+	struct cqrs_setup *next;
+};
+
+struct cqrs_setup *command_bus_setup(struct command_bus *bus,
+				     const struct cqrs_command_module *module)
+{
+	struct cqrs_setup *setup = calloc(1, sizeof *setup);
+	if (!setup)
+		return NULL;
+	setup->bus = bus;
+	setup->module = module;
+	setup->next = bus->setups;
+	bus->setups = setup;
+	return setup;
+}
+
+void cqrs_setup_fail(struct cqrs_setup *setup, const char *fmt, ...)
+{
+	va_list ap;
+	/* The first mistake is the one that explains the others. */
+	if (*setup->error)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(setup->error, sizeof setup->error, fmt, ap);
+	va_end(ap);
+}
+
+static bool is_topic_name(const char *name)
+{
+	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	return len && !name[len] && len <= 249 && strcmp(name, ".") && strcmp(name, "..");
+}
+
+void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic, cqrs_handle_fn *handle)
+{
+	struct command_bus *bus = setup->bus;
+	struct buf labels = BUF_INIT;
+	if (!is_topic_name(topic)) {
+		cqrs_setup_fail(setup, "\"%s\" is not a name that a Kafka topic can have", topic);
+		return;
+	}
+	for (int i = 0; i < bus->n_topics; i++) {
+		if (!strcmp(bus->topic_names[i], topic)) {
+			cqrs_setup_fail(setup, "topic %s has a handler already, in module %s", topic,
+					bus->topics[i].module == bus->n_modules
+					    ? setup->module->name
+					    : bus->modules[bus->topics[i].module].module->name);
+			return;
+		}
+	}
+	if (bus->n_topics == COMMAND_TOPICS_MAX) {
+		cqrs_setup_fail(setup, "more than %d topics", COMMAND_TOPICS_MAX);
+		return;
+	}
+	metrics_label(&labels, "topic", topic);
+	bus->topics[bus->n_topics] = (struct bus_topic){
+	    .handle = handle,
+	    .module = bus->n_modules, /* which it becomes when it has started */
+	    .messages = metrics_counter(bus->metrics, "cqrsd_messages_total", buf_str(&labels),
+					"Messages decided"),
+	};
+	bus->topic_names[bus->n_topics++] = topic;
+	buf_release(&labels);
+}
+
+struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup, const struct cqrs_table_def *def)
+{
+	struct command_bus *bus = setup->bus;
+	bool key = true;
+	int n = 0;
+	for (const struct cqrs_column *c = def->columns; c->name; c++, n++) {
+		if (c->key && !key)
+			cqrs_setup_fail(setup, "table %s: the columns of the key must stand first",
+					def->name);
+		key = c->key;
+		if (c->type > CQRS_TIMESTAMPTZ)
+			cqrs_setup_fail(setup, "table %s: column %s: arrays are for parameters only",
+					def->name, c->name);
+	}
+	if (n == 0 || n > CQRS_COLUMNS_MAX)
+		cqrs_setup_fail(setup, "table %s: 1 to %d columns", def->name, CQRS_COLUMNS_MAX);
+	if (bus->n_tables == COMMAND_TABLES_MAX)
+		cqrs_setup_fail(setup, "more than %d tables", COMMAND_TABLES_MAX);
+	if (*setup->error)
+		return NULL;
+	struct cqrs_table *table = batch_table_new(def, bus->n_tables);
+	if (table)
+		bus->tables[bus->n_tables++] = table;
+	else
+		cqrs_setup_fail(setup, "out of memory");
+	return table;
+}
+
+static void statement_free(struct cqrs_statement *statement)
+{
+	if (statement)
+		free(statement->types);
+	free(statement);
+}
+
+struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char *sql,
+					    const enum cqrs_type *types, size_t n)
+{
+	struct command_bus *bus = setup->bus;
+	struct cqrs_statement *statement = calloc(1, sizeof *statement);
+	struct cqrs_statement **grown =
+	    realloc(bus->statements, (bus->n_statements + 1) * sizeof *grown);
+	if (grown)
+		bus->statements = grown;
+	if (statement)
+		statement->types = calloc(n + 1, sizeof *statement->types);
+	if (!statement || !grown || !statement->types) {
+		cqrs_setup_fail(setup, "out of memory");
+		statement_free(statement);
+		return NULL;
+	}
+	statement->sql = sql;
+	statement->n_params = (int)n;
+	statement->param_types = types;
+	for (size_t i = 0; i < n; i++)
+		statement->types[i] = pg_value_oid(types[i]);
+	bus->statements[bus->n_statements++] = statement;
+	return statement;
+}
+
+bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
+		     const char **error)
+{
+	if (bus->n_modules == COMMAND_TOPICS_MAX)
+		cqrs_setup_fail(setup, "more than %d command modules", COMMAND_TOPICS_MAX);
+	if (!self)
+		cqrs_setup_fail(setup, "it did not start and did not say why");
+	*error = setup->error;
+	bus->modules[bus->n_modules++] = (struct bus_module){setup->module, self};
+	return !*setup->error;
+}
+
+const char *const *command_bus_topics(const struct command_bus *bus, int *n)
+{
+	*n = bus->n_topics;
+	return bus->topic_names;
+}
+
+void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg)
+{
+	bus->on_events = events;
+	bus->events_arg = arg;
+}
+
+/* ---- from time to time ---- */
+
+#define SOON_US 1000000 /* after the start, and when there was no connection */
+
+static void on_periodic_done(struct pg_request *request, enum pg_outcome outcome,
+			     const struct pg_error *error)
+{
+	struct bus_periodic *p =
+	    (struct bus_periodic *)((char *)request - offsetof(struct bus_periodic, request));
+	p->running = false;
+	if (outcome == PG_REFUSED)
+		log_warning("postgres control: \"%s\": %s (SQLSTATE %s)", p->sql, error->message,
+			    error->sqlstate);
+}
+
+static void on_periodic(void *arg)
+{
+	struct bus_periodic *p = arg;
+	bool sent = p->running || pg_conn_send(p->bus->control, &p->request);
+	p->running |= sent;
+	timer_arm(p->timer, sent ? p->period_us : SOON_US);
+}
+
+void cqrs_setup_periodic(struct cqrs_setup *setup, int64_t period_us, const char *sql)
+{
+	struct bus_periodic *p = calloc(1, sizeof *p);
+	if (p)
+		p->sql = strdup(sql);
+	if (!p || !p->sql) {
+		cqrs_setup_fail(setup, "out of memory");
+		free(p);
+		return;
+	}
+	p->bus = setup->bus;
+	p->period_us = period_us > SOON_US ? period_us : SOON_US;
+	p->request = (struct pg_request){.sql = p->sql, .n_params = -1, .done = on_periodic_done};
+	p->next = setup->bus->periodics;
+	setup->bus->periodics = p;
+}
+
+bool periodics_start(struct command_bus *bus)
+{
+	for (struct bus_periodic *p = bus->periodics; p; p = p->next) {
+		p->timer = timer_new(bus->loop, on_periodic, p);
+		if (!p->timer)
+			return false;
+		timer_arm(p->timer, SOON_US);
+	}
+	return true;
+}
+
+void setup_release(struct command_bus *bus)
+{
+	struct bus_periodic *p;
+	struct cqrs_setup *setup;
+	while ((p = bus->periodics)) {
+		bus->periodics = p->next;
+		timer_free(p->timer);
+		free(p->sql);
+		free(p);
+	}
+	while ((setup = bus->setups)) {
+		bus->setups = setup->next;
+		free(setup);
+	}
+	for (size_t i = 0; i < bus->n_statements; i++)
+		statement_free(bus->statements[i]);
+	free(bus->statements);
+	for (int i = 0; i < bus->n_tables; i++)
+		batch_table_free(bus->tables[i]);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* How the write path is doing: lag for the metrics, a document for people. */
+#include "command_bus_internal.h"
+
+#include <inttypes.h>
+
+int64_t partition_lag(const struct command_bus *bus, const struct partition *partition)
+{
+	int64_t position = partition->position.offset;
+	int64_t end = bus->started ? kafka_source_end(bus->source, &partition->position) : -1;
+	if (end < 0 || position < 0)
+		return -1;
+	/* Transaction markers and compacted messages at the end are not for us to store. */
+	if (position >= partition->taken && partition->end > position)
+		position = partition->end;
+	return end > position ? end - position : 0;
+}
+
+static void on_scrape(void *arg)
+{
+	struct command_bus *bus = arg;
+	size_t bytes = 0;
+	for (size_t i = 0; i < bus->n_partitions; i++) {
+		struct partition *partition = bus->partitions[i];
+		int64_t lag = partition_lag(bus, partition);
+		if (lag >= 0)
+			metric_set(partition->lag, (double)lag);
+		if (partition->position.offset >= 0)
+			metric_set(partition->stored, (double)partition->position.offset);
+	}
+	for (int i = 0; i < 2 * bus->config->writers; i++)
+		bytes += bus->batches[i]->bytes;
+	metric_set(metrics_gauge(bus->metrics, "cqrsd_batch_bytes", "",
+				 "Memory of the messages and rows that are not stored yet"),
+		   (double)bytes);
+}
+
+void status_init(struct command_bus *bus)
+{
+	metrics_on_scrape(bus->metrics, on_scrape, bus);
+}
+
+static const char *state_name(const struct partition *partition)
+{
+	static const char *const names[] = {
+	    [PARTITION_LOCATING] = "locating",
+	    [PARTITION_ACTIVE] = "active",
+	    [PARTITION_HALTED] = "halted",
+	};
+	return names[partition->state];
+}
+
+static json_t *partition_status(const struct command_bus *bus, const struct partition *partition)
+{
+	int64_t lag = partition_lag(bus, partition);
+	json_t *status =
+	    json_pack("{s:s, s:i, s:s, s:o}", "topic", partition->topic, "partition",
+		      (int)partition->position.partition, "state", state_name(partition), "lag",
+		      lag < 0 ? json_null() : json_integer(lag));
+	if (partition->position.offset >= 0)
+		json_object_set_new(status, "next_offset",
+				    json_integer(partition->position.offset));
+	if (*partition->why)
+		json_object_set_new(status, "why", json_string(partition->why));
+	return status;
+}
+
+json_t *command_bus_status(void *arg)
+{
+	struct command_bus *bus = arg;
+	json_t *partitions = json_array(), *writers = json_array(), *modules = json_array();
+	for (size_t i = 0; bus->owned && i < bus->n_partitions; i++)
+		json_array_append_new(partitions, partition_status(bus, bus->partitions[i]));
+	for (int i = 0; bus->source && i < bus->config->writers; i++)
+		json_array_append_new(
+		    writers, json_pack("{s:s, s:s, s:I, s:I}", "name", bus->lanes[i].name, "state",
+				       pg_writer_state(bus->lanes[i].writer), "rows_open",
+				       (json_int_t)bus->lanes[i].open->n_rows, "rows_storing",
+				       (json_int_t)bus->lanes[i].storing->n_rows));
+	for (int i = 0; i < bus->n_modules; i++)
+		json_array_append_new(modules, json_string(bus->modules[i].module->name));
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "group", bus->config->group, "brokers",
+			 bus->source_config.brokers ? bus->source_config.brokers
+						    : bus->config->brokers,
+			 "modules", modules, "partitions", partitions, "writers", writers);
+}

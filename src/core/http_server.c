@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* The listener: who may connect, and how it begins and ends. */
+#include "http_connection.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPT_MAX     64 /* connections in a turn of the loop */
+#define OVERFLOW_MAX   64 /* connections above the limit that are told so */
+#define MEMORY_DEFAULT (32 << 20)
+#define RESUME_US      100000 /* after the process ran out of descriptors */
+#define SWEEP_MIN_US   5000
+#define SWEEP_MAX_US   500000
+
+static void admit(struct http_server *server, int fd)
+{
+	static const struct http_refusal full = {
+	    503, "too_many_connections",
+	    "The server has all the connections it takes; try again soon."};
+	size_t max = (size_t)server->config->max_connections;
+	if (server->n_connections >= max + OVERFLOW_MAX) {
+		http_metrics_refused(server->metrics, full.code);
+		close(fd);
+		return;
+	}
+	bool over = server->n_connections >= max;
+	struct http_connection *c = http_connection_new(server, fd);
+	if (c && over)
+		http_connection_refuse(c, &full);
+}
+
+/* Out of descriptors or memory: waiting clients stay in the backlog until there are some. */
+static void pause_accepting(struct http_server *server)
+{
+	log_warning("%s: cannot accept connections now: %s", server->config->name, strerror(errno));
+	event_del(server->accept);
+	timer_arm(server->resume, RESUME_US);
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *arg)
+{
+	struct http_server *server = arg;
+	(void)what;
+	for (int i = 0; i < ACCEPT_MAX; i++) {
+		int fd = accept4((int)listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			admit(server, fd);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_accepting(server);
+		/* The client may have left before we came: that is no end. */
+		if (errno != ECONNABORTED && errno != EINTR)
+			return;
+	}
+}
+
+static void on_resume(void *arg)
+{
+	struct http_server *server = arg;
+	if (!server->draining)
+		event_add(server->accept, NULL);
+}
+
+static void on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_server *server = arg;
+	struct http_connection *c;
+	(void)fd;
+	(void)what;
+	while ((c = TAILQ_FIRST(&server->unsettled))) {
+		TAILQ_REMOVE(&server->unsettled, c, unsettled);
+		c->is_unsettled = false;
+		http_connection_settle(c);
+	}
+}
+
+static int64_t sweep_interval(const struct http_server_config *config)
+{
+	int64_t least = config->idle_timeout_us;
+	if (config->header_timeout_us < least)
+		least = config->header_timeout_us;
+	if (config->body_timeout_us < least)
+		least = config->body_timeout_us;
+	least /= 8;
+	return least < SWEEP_MIN_US ? SWEEP_MIN_US : least > SWEEP_MAX_US ? SWEEP_MAX_US : least;
+}
+
+/* One walk now and then instead of a timer per connection, set anew with each request. */
+static void on_sweep(void *arg)
+{
+	struct http_server *server = arg;
+	struct http_connection *c = TAILQ_FIRST(&server->connections), *next;
+	int64_t now = loop_now(server->loop);
+	for (; c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		http_connection_check(c, now);
+	}
+	timer_arm(server->sweep, sweep_interval(server->config));
+}
+
+static void on_drained(void *arg)
+{
+	struct http_server *server = arg;
+	if (!server->drained || server->n_connections)
+		return;
+	loop_fn *drained = server->drained;
+	server->drained = NULL;
+	drained(server->drained_arg);
+}
+
+static bool open_listener(struct http_server *server)
+{
+	char error[320];
+	server->fd = http_listen(server->config->listen, server->address, error, sizeof error);
+	if (server->fd >= 0)
+		return true;
+	log_error("%s: %s", server->config->name, error);
+	return false;
+}
+
+static bool make_parts(struct http_server *server, struct metrics *metrics)
+{
+	struct event_base *base = loop_base(server->loop);
+	server->metrics = http_metrics_new(metrics, server->config->name);
+	server->settle = event_new(base, -1, 0, on_settle, server);
+	server->accept = event_new(base, server->fd, EV_READ | EV_PERSIST, on_accept, server);
+	server->sweep = timer_new(server->loop, on_sweep, server);
+	server->resume = timer_new(server->loop, on_resume, server);
+	server->drain = timer_new(server->loop, on_drained, server);
+	return server->metrics && server->settle && server->accept && server->sweep &&
+	       server->resume && server->drain && event_add(server->accept, NULL) == 0;
+}
+
+struct http_server *http_server_new(struct loop *loop, const struct http_server_config *config,
+                                    struct metrics *metrics, http_handler_fn *handler, void *owner)
+{
+	struct http_server *server = calloc(1, sizeof *server);
+	if (!server) {
+		log_error("%s: out of memory", config->name);
+		return NULL;
+	}
+	server->loop = loop;
+	server->config = config;
+	server->handler = handler;
+	server->owner = owner;
+	server->fd = -1;
+	TAILQ_INIT(&server->connections);
+	TAILQ_INIT(&server->unsettled);
+	server->max_memory = config->max_memory ? (size_t)config->max_memory : MEMORY_DEFAULT;
+	/* The largest request that is allowed must have a chance. */
+	if (server->max_memory < 4 * (size_t)config->max_body)
+		server->max_memory = 4 * (size_t)config->max_body;
+	if (!open_listener(server))
+		goto fail;
+	if (!make_parts(server, metrics)) {
+		log_error("%s: out of memory", config->name);
+		goto fail;
+	}
+	timer_arm(server->sweep, sweep_interval(config));
+	return server;
+fail:
+	http_server_free(server);
+	return NULL;
+}
+
+static void stop_listening(struct http_server *server)
+{
+	if (server->accept)
+		event_free(server->accept);
+	server->accept = NULL;
+	http_unlisten(server->fd, server->address);
+	server->fd = -1;
+}
+
+void http_server_free(struct http_server *server)
+{
+	struct http_connection *c;
+	if (!server)
+		return;
+	server->draining = false;
+	while ((c = TAILQ_FIRST(&server->connections)))
+		http_connection_free(c);
+	timer_free(server->resume);
+	stop_listening(server);
+	timer_free(server->sweep);
+	timer_free(server->drain);
+	if (server->settle)
+		event_free(server->settle);
+	if (server->spare)
+		buf_release(&server->spare->bytes);
+	free(server->spare);
+	buf_release(&server->spare_out);
+	http_metrics_free(server->metrics);
+	free(server);
+}
+
+void http_server_drain(struct http_server *server, loop_fn *drained, void *arg)
+{
+	struct http_connection *c;
+	server->draining = true;
+	server->drained = drained;
+	server->drained_arg = arg;
+	timer_disarm(server->resume);
+	stop_listening(server);
+	/* Idle ones close when they are settled; what was sent meanwhile is still answered. */
+	TAILQ_FOREACH (c, &server->connections, link)
+		http_connection_touch(c);
+	timer_arm(server->drain, 0);
+}
+
+const char *http_server_address(const struct http_server *server)
+{
+	return server->address;
+}

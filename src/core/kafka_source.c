@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/* A member of a Kafka consumer group whose positions live elsewhere. */
+#include "kafka_source_internal.h"
+
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define POLL_US     1000000
+#define POLL_MOST   100     /* events of one turn */
+#define CLOSE_US    3000000 /* how long leaving the group may take */
+#define TAKE_AT_ONCE 256
+
+int kafka_source_topic(const struct kafka_source *source, const char *name)
+{
+	for (int i = 0; i < source->config->n_topics; i++)
+		if (!strcmp(source->config->topics[i], name))
+			return i;
+	return -1;
+}
+
+rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
+						   const struct kafka_position *list, size_t n)
+{
+	rd_kafka_topic_partition_list_t *out = rd_kafka_topic_partition_list_new((int)n);
+	for (size_t i = 0; i < n; i++)
+		rd_kafka_topic_partition_list_add(out, source->config->topics[list[i].topic],
+						  list[i].partition)
+		    ->offset = list[i].offset;
+	return out;
+}
+
+static void report_brokers(struct kafka_source *source, const char *why_not)
+{
+	source->brokers_down = why_not != NULL;
+	source->events->on_brokers(source->owner, why_not);
+}
+
+void kafka_source_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
+{
+	struct kafka_source *source = opaque;
+	char fatal[256];
+	if (err == RD_KAFKA_RESP_ERR__FATAL) {
+		rd_kafka_fatal_error(rk, fatal, sizeof fatal);
+		log_error("kafka: %s", fatal);
+	} else if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+		report_brokers(source, reason);
+	} else {
+		log_debug("kafka: %s", reason);
+	}
+}
+
+int kafka_source_on_stats(rd_kafka_t *rk, char *json, size_t len, void *opaque)
+{
+	struct kafka_source *source = opaque;
+	(void)rk;
+	/* There is no callback for a broker that is back; the statistics say so. */
+	if (source->brokers_down && memmem(json, len, "\"state\":\"UP\"", 12))
+		report_brokers(source, NULL);
+	return 0;
+}
+
+static size_t positions(const struct kafka_source *source,
+			const rd_kafka_topic_partition_list_t *list, struct kafka_position *out)
+{
+	size_t n = 0;
+	for (int i = 0; i < list->cnt; i++) {
+		int topic = kafka_source_topic(source, list->elems[i].topic);
+		if (topic >= 0)
+			out[n++] = (struct kafka_position){topic, list->elems[i].partition,
+							   list->elems[i].offset};
+	}
+	return n;
+}
+
+void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
+			       rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+	struct kafka_source *source = opaque;
+	struct kafka_position *given = NULL;
+	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !source->closing)
+		given = calloc((size_t)list->cnt + 1, sizeof *given);
+	if (given) {
+		size_t n = positions(source, list, given);
+		for (size_t i = 0; i < n; i++)
+			given[i].offset = KAFKA_OFFSET_UNKNOWN;
+		report_brokers(source, NULL);
+		source->events->on_assigned(source->owner, given, n);
+		free(given);
+		return;
+	}
+	if (source->closing || err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+		rd_kafka_assign(rk, NULL);
+		return;
+	}
+	if (rd_kafka_assignment_lost(rk))
+		log_warning("kafka: the group went on without us, all partitions are lost");
+	source->events->on_revoked(source->owner);
+}
+
+/* ---- queues ---- */
+
+static void wake(struct kafka_queue *queue)
+{
+	event_active(queue->event, EV_READ, 0);
+}
+
+/* Errors of the whole consumer; what belongs to a partition comes through its lane. */
+static void report_error(const rd_kafka_message_t *m)
+{
+	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		return;
+	log_warning("kafka: %s: %s", m->rkt ? rd_kafka_topic_name(m->rkt) : "group",
+		    rd_kafka_message_errstr(m));
+}
+
+static void poll_consumer(struct kafka_source *source)
+{
+	int n = 0;
+	rd_kafka_message_t *m;
+	for (; n < POLL_MOST && (m = rd_kafka_consumer_poll(source->rk, 0)); n++) {
+		report_error(m);
+		rd_kafka_message_destroy(m);
+	}
+	/* The descriptor tells of a queue that is no longer empty, once: come back for the rest. */
+	if (n == POLL_MOST)
+		wake(&source->consumer);
+}
+
+static void on_queue(evutil_socket_t fd, short what, void *arg)
+{
+	struct kafka_queue *queue = arg;
+	eventfd_t count;
+	/* Before taking, so that a message arriving meanwhile wakes us again. */
+	if (what & EV_READ)
+		eventfd_read(fd, &count);
+	if (queue->lane < 0)
+		poll_consumer(queue->source);
+	else
+		queue->source->events->on_messages(queue->source->owner, queue->lane);
+}
+
+static void on_poll_timer(void *arg)
+{
+	struct kafka_source *source = arg;
+	timer_arm(source->poll, POLL_US);
+	poll_consumer(source);
+}
+
+/* Takes the queue over, also when it fails. */
+static bool queue_init(struct kafka_queue *queue, struct kafka_source *source,
+		       rd_kafka_queue_t *rkqu, int lane)
+{
+	static const uint64_t one = 1;
+	*queue = (struct kafka_queue){.source = source, .queue = rkqu, .lane = lane};
+	queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (queue->fd < 0)
+		return false;
+	queue->event = event_new(loop_base(source->loop), queue->fd, EV_READ | EV_PERSIST, on_queue,
+				 queue);
+	if (!queue->event || event_add(queue->event, NULL))
+		return false;
+	rd_kafka_queue_io_event_enable(rkqu, queue->fd, &one, sizeof one);
+	return true;
+}
+
+static void queue_release(struct kafka_queue *queue)
+{
+	if (queue->queue) {
+		rd_kafka_queue_io_event_enable(queue->queue, -1, NULL, 0);
+		rd_kafka_queue_destroy(queue->queue);
+	}
+	if (queue->event)
+		event_free(queue->event);
+	if (queue->fd > 0)
+		close(queue->fd);
+}
+
+/* ---- life ---- */
+
+static bool make_queues(struct kafka_source *source)
+{
+	rd_kafka_poll_set_consumer(source->rk);
+	if (!queue_init(&source->consumer, source, rd_kafka_queue_get_consumer(source->rk), -1))
+		return false;
+	for (int i = 0; i < source->config->lanes; i++)
+		if (!queue_init(&source->lanes[i], source, rd_kafka_queue_new(source->rk), i))
+			return false;
+	return true;
+}
+
+struct kafka_source *kafka_source_new(struct loop *loop, const struct kafka_source_config *config,
+				      const struct kafka_source_events *events, void *owner)
+{
+	char error[512];
+	struct kafka_source *source = calloc(1, sizeof *source);
+	if (!source)
+		return NULL;
+	source->loop = loop;
+	source->config = config;
+	source->events = events;
+	source->owner = owner;
+	source->lanes = calloc((size_t)config->lanes, sizeof *source->lanes);
+	source->poll = timer_new(loop, on_poll_timer, source);
+	rd_kafka_conf_t *conf = kafka_source_conf(source);
+	if (!source->lanes || !source->poll || !conf)
+		goto fail;
+	source->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof error);
+	if (!source->rk) {
+		log_error("kafka: %s", error);
+		goto fail;
+	}
+	conf = NULL; /* the client's now */
+	if (!make_queues(source))
+		goto fail;
+	return source;
+fail:
+	if (conf)
+		rd_kafka_conf_destroy(conf);
+	kafka_source_free(source);
+	return NULL;
+}
+
+bool kafka_source_open(struct kafka_source *source)
+{
+	rd_kafka_topic_partition_list_t *topics =
+	    rd_kafka_topic_partition_list_new(source->config->n_topics);
+	for (int i = 0; i < source->config->n_topics; i++)
+		rd_kafka_topic_partition_list_add(topics, source->config->topics[i],
+						  RD_KAFKA_PARTITION_UA);
+	rd_kafka_resp_err_t err = rd_kafka_subscribe(source->rk, topics);
+	rd_kafka_topic_partition_list_destroy(topics);
+	if (err) {
+		log_error("kafka: cannot subscribe: %s", rd_kafka_err2str(err));
+		return false;
+	}
+	timer_arm(source->poll, POLL_US);
+	return true;
+}
+
+static void leave_group(struct kafka_source *source)
+{
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(source->rk);
+	int64_t until = loop_now(source->loop) + CLOSE_US;
+	source->closing = true;
+	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(source->rk, queue);
+	if (error)
+		rd_kafka_error_destroy(error);
+	while (!rd_kafka_consumer_closed(source->rk) && loop_now(source->loop) < until)
+		rd_kafka_queue_poll_callback(queue, 50);
+	rd_kafka_queue_destroy(queue);
+}
+
+void kafka_source_free(struct kafka_source *source)
+{
+	if (!source)
+		return;
+	kafka_resolution_free(source->resolution);
+	timer_free(source->poll);
+	if (source->rk)
+		leave_group(source);
+	for (int i = 0; source->lanes && i < source->config->lanes; i++)
+		queue_release(&source->lanes[i]);
+	queue_release(&source->consumer);
+	if (source->rk)
+		rd_kafka_destroy_flags(source->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	free(source->lanes);
+	free(source);
+}
+
+/* ---- partitions ---- */
+
+void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
+{
+	rd_kafka_topic_partition_list_t *assign = kafka_source_list(source, list, n);
+	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
+	for (int i = 0; i < assign->cnt; i++) {
+		rd_kafka_queue_t *partition = rd_kafka_queue_get_partition(
+		    source->rk, assign->elems[i].topic, assign->elems[i].partition);
+		int lane = assign->elems[i].partition % source->config->lanes;
+		if (partition) {
+			rd_kafka_queue_forward(partition, source->lanes[lane].queue);
+			rd_kafka_queue_destroy(partition);
+		}
+	}
+	rd_kafka_resp_err_t err = rd_kafka_assign(source->rk, assign);
+	if (err)
+		log_warning("kafka: cannot begin to fetch: %s", rd_kafka_err2str(err));
+	rd_kafka_topic_partition_list_destroy(assign);
+}
+
+void kafka_source_release(struct kafka_source *source)
+{
+	rd_kafka_assign(source->rk, NULL);
+}
+
+void kafka_source_seek(struct kafka_source *source, const struct kafka_position *position)
+{
+	rd_kafka_topic_partition_list_t *list = kafka_source_list(source, position, 1);
+	/* Not waited for: the call itself makes all that was fetched before outdated. */
+	rd_kafka_error_t *error = rd_kafka_seek_partitions(source->rk, list, 0);
+	if (error) {
+		log_warning("kafka: cannot seek: %s", rd_kafka_error_string(error));
+		rd_kafka_error_destroy(error);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+void kafka_source_pause(struct kafka_source *source, const struct kafka_position *position,
+			bool pause)
+{
+	rd_kafka_topic_partition_list_t *list = kafka_source_list(source, position, 1);
+	if (pause)
+		rd_kafka_pause_partitions(source->rk, list);
+	else
+		rd_kafka_resume_partitions(source->rk, list);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+void kafka_source_report(struct kafka_source *source, const struct kafka_position *list, size_t n)
+{
+	rd_kafka_topic_partition_list_t *offsets = kafka_source_list(source, list, n);
+	rd_kafka_commit(source->rk, offsets, 1);
+	rd_kafka_topic_partition_list_destroy(offsets);
+}
+
+int64_t kafka_source_end(struct kafka_source *source, const struct kafka_position *position)
+{
+	int64_t low, high;
+	if (rd_kafka_get_watermark_offsets(source->rk, source->config->topics[position->topic],
+					   position->partition, &low, &high) ||
+	    high < 0)
+		return -1;
+	return high;
+}
+
+/* ---- messages ---- */
+
+static void partition_error(struct kafka_source *source, const rd_kafka_message_t *m, int topic)
+{
+	struct kafka_position where = {topic, m->partition, m->offset};
+	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		source->events->on_end(source->owner, &where);
+	else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+		 m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+		source->events->on_out_of_range(source->owner, &where, rd_kafka_message_errstr(m));
+	else
+		report_error(m);
+}
+
+static void lend(struct kafka_message *out, rd_kafka_message_t *m, const char *name, int topic)
+{
+	rd_kafka_timestamp_type_t type;
+	int64_t ms = rd_kafka_message_timestamp(m, &type);
+	*out = (struct kafka_message){
+	    .topic = topic,
+	    .handle = m,
+	    .message = {.topic = name,
+			.partition = m->partition,
+			.offset = m->offset,
+			.timestamp_us = ms > 0 ? ms * 1000 : 0,
+			.key = m->key,
+			.key_len = m->key_len,
+			.value = m->payload,
+			.value_len = m->len},
+	};
+}
+
+int kafka_source_take(struct kafka_source *source, int lane, struct kafka_message *out, int max)
+{
+	rd_kafka_message_t *messages[TAKE_AT_ONCE];
+	const rd_kafka_topic_t *last = NULL;
+	int topic = -1, taken = 0;
+	if (max > TAKE_AT_ONCE)
+		max = TAKE_AT_ONCE;
+	ssize_t n = rd_kafka_consume_batch_queue(source->lanes[lane].queue, 0, messages,
+						 (size_t)max);
+	for (ssize_t i = 0; i < n; i++) {
+		rd_kafka_message_t *m = messages[i];
+		if (m->rkt != last) {
+			last = m->rkt;
+			topic = m->rkt ? kafka_source_topic(source, rd_kafka_topic_name(m->rkt)) : -1;
+		}
+		if (!m->err && topic >= 0) {
+			lend(&out[taken++], m, source->config->topics[topic], topic);
+			continue;
+		}
+		partition_error(source, m, topic);
+		rd_kafka_message_destroy(m);
+	}
+	/* Only events, no messages: there may be more behind them. */
+	if (n > 0 && !taken)
+		wake(&source->lanes[lane]);
+	return taken;
+}
+
+size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers)
+{
+	rd_kafka_headers_t *list;
+	*headers = NULL;
+	if (!msg->handle || rd_kafka_message_headers(msg->handle, &list))
+		return 0;
+	size_t n = rd_kafka_header_cnt(list);
+	struct cqrs_header *out = calloc(n + 1, sizeof *out);
+	if (!out)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		rd_kafka_header_get_all(list, i, &out[i].name, &out[i].value, &out[i].value_len);
+	*headers = out;
+	return n;
+}
+
+void kafka_message_free(struct kafka_message *msg)
+{
+	if (msg->handle)
+		rd_kafka_message_destroy(msg->handle);
+	msg->handle = NULL;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A member of a Kafka consumer group whose positions live elsewhere.
+ *
+ * The source says which partitions it was given; its owner finds out where
+ * they stand and calls kafka_source_start().  Messages wait in lanes
+ * (partition p in lane p mod `lanes`): who does not take from a lane is not
+ * sent more than the lane's share of the budget.  What is paused is still
+ * polled, so the group never throws the member out.
+ */
+#ifndef KAFKA_SOURCE_H
+#define KAFKA_SOURCE_H
+
+#include "loop.h"
+#include <cqrs/command.h>
+#include <cqrs/option.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kafka_source;
+
+/* A partition of a subscribed topic: `topic` counts as in the configuration. */
+struct kafka_position {
+	int topic;
+	int32_t partition;
+	int64_t offset; /* the next one to read; see KAFKA_OFFSET_* */
+};
+
+#define KAFKA_OFFSET_EARLIEST (-2) /* as librdkafka has them */
+#define KAFKA_OFFSET_LATEST   (-1)
+#define KAFKA_OFFSET_UNKNOWN  (-1001)
+
+/* A message on loan: `message` borrows from it until kafka_message_free(). */
+struct kafka_message {
+	struct cqrs_message message; /* without headers: see kafka_message_headers() */
+	int topic;
+	void *handle; /* NULL: nothing to free */
+};
+
+struct kafka_source_events {
+	/* The group gave us these (offsets unknown): answer with kafka_source_start(). */
+	void (*on_assigned)(void *owner, const struct kafka_position *list, size_t n);
+	/* The group takes all back: answer with kafka_source_release(), within seconds. */
+	void (*on_revoked)(void *owner);
+	/* A lane that was empty has messages. */
+	void (*on_messages)(void *owner, int lane);
+	/* The broker no longer has (or does not yet have) what should be read next. */
+	void (*on_out_of_range)(void *owner, const struct kafka_position *where, const char *why);
+	/* All there was before this offset has been taken from the lane: the end, for now. */
+	void (*on_end)(void *owner, const struct kafka_position *where);
+	/* NULL: the brokers can be reached; otherwise why not. */
+	void (*on_brokers)(void *owner, const char *why_not);
+};
+
+struct kafka_source_config {
+	const char *brokers;
+	const char *group;
+	const char *const *topics; /* subscribed, n_topics of them */
+	int n_topics;
+	int lanes;
+	int64_t session_timeout_us;
+	int64_t queue_bytes; /* all lanes together */
+	const struct cqrs_option_pair *properties; /* further librdkafka properties */
+};
+
+/* Borrows `config` for good; NULL after logging why. */
+struct kafka_source *kafka_source_new(struct loop *loop, const struct kafka_source_config *config,
+				      const struct kafka_source_events *events, void *owner);
+/* Leaves the group and waits for it, for some seconds at most. */
+void kafka_source_free(struct kafka_source *source);
+/* Subscribes. */
+bool kafka_source_open(struct kafka_source *source);
+
+/*
+ * Where these partitions begin, by `start_us`: KAFKA_OFFSET_EARLIEST, _LATEST or
+ * a time in microseconds; fills the offsets, and calls `done` from the loop.
+ * `error` is NULL if all of them are known.  `list` is copied.
+ */
+typedef void kafka_resolved_fn(void *owner, const struct kafka_position *list, size_t n,
+			       const char *error);
+bool kafka_source_resolve(struct kafka_source *source, const struct kafka_position *list, size_t n,
+			  int64_t start_us, kafka_resolved_fn *done);
+
+/* Begins to fetch all that on_assigned() gave, from these offsets. */
+void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n);
+/* Stops fetching and lets the group go on. */
+void kafka_source_release(struct kafka_source *source);
+/* Continues a partition from elsewhere; drops what was fetched. */
+void kafka_source_seek(struct kafka_source *source, const struct kafka_position *position);
+/* Stops (or continues) fetching a partition. */
+void kafka_source_pause(struct kafka_source *source, const struct kafka_position *position,
+			bool pause);
+
+/* Moves up to `max` messages out of a lane, in order; how many. */
+int kafka_source_take(struct kafka_source *source, int lane, struct kafka_message *out, int max);
+/* `headers` live as long as the message and are freed with free(). */
+size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers);
+void kafka_message_free(struct kafka_message *msg);
+
+/* Tells Kafka the positions, for people's lag tools; never read back. */
+void kafka_source_report(struct kafka_source *source, const struct kafka_position *list, size_t n);
+/* The end of a partition as of the last fetch (high watermark); -1: not known. */
+int64_t kafka_source_end(struct kafka_source *source, const struct kafka_position *position);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The librdkafka properties that a source sets, and why. */
+#include "kafka_source_internal.h"
+
+#include "log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#define FETCH_BYTES_MIN 1048576
+
+/* Called from librdkafka's threads; log_write() is one write(2). */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	(void)rk;
+	if (level <= LOG_ERR)
+		log_warning("kafka: %s: %s", facility, text);
+	else
+		log_debug("kafka: %s: %s", facility, text);
+}
+
+static bool set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+	char error[256];
+	if (rd_kafka_conf_set(conf, name, value, error, sizeof error) == RD_KAFKA_CONF_OK)
+		return true;
+	log_error("kafka: property %s: %s", name, error);
+	return false;
+}
+
+static bool set_number(rd_kafka_conf_t *conf, const char *name, int64_t number)
+{
+	char text[24];
+	snprintf(text, sizeof text, "%" PRId64, number);
+	return set(conf, name, text);
+}
+
+/* What may be overridden by `kafka.properties`. */
+static bool set_defaults(rd_kafka_conf_t *conf)
+{
+	return set(conf, "client.id", "cqrsd") && set(conf, "socket.keepalive.enable", "true") &&
+	       set(conf, "reconnect.backoff.max.ms", "2000") &&
+	       /* Topics made and partitions added later are found within seconds. */
+	       set(conf, "topic.metadata.refresh.interval.ms", "5000") &&
+	       set(conf, "fetch.wait.max.ms", "100") &&
+	       /* Also how long a full lane waits before it fetches again (2.0.2). */
+	       set(conf, "fetch.error.backoff.ms", "20");
+}
+
+/* What the write path depends on. */
+static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *config)
+{
+	int64_t session_ms = config->session_timeout_us / 1000;
+	int64_t fetch = config->queue_bytes / 2;
+	if (fetch < FETCH_BYTES_MIN)
+		fetch = FETCH_BYTES_MIN;
+	return set(conf, "bootstrap.servers", config->brokers) &&
+	       set(conf, "group.id", config->group) &&
+	       set_number(conf, "session.timeout.ms", session_ms) &&
+	       set_number(conf, "heartbeat.interval.ms", session_ms / 3 ? session_ms / 3 : 1) &&
+	       set_number(conf, "max.poll.interval.ms", session_ms > 300000 ? session_ms : 300000) &&
+	       /* Positions live in PostgreSQL; a lost one is never replaced without a word. */
+	       set(conf, "enable.auto.commit", "false") &&
+	       set(conf, "enable.auto.offset.store", "false") &&
+	       set(conf, "auto.offset.reset", "error") &&
+	       set(conf, "isolation.level", "read_committed") &&
+	       set(conf, "enable.partition.eof", "true") &&
+	       set(conf, "partition.assignment.strategy", "range,roundrobin") &&
+	       set(conf, "allow.auto.create.topics", "false") &&
+	       set_number(conf, "queued.max.messages.kbytes",
+			  config->queue_bytes / 1024 / config->lanes) &&
+	       set_number(conf, "fetch.max.bytes", fetch) &&
+	       set_number(conf, "fetch.message.max.bytes", FETCH_BYTES_MIN) &&
+	       /* To learn that a broker is back, see kafka_source_on_stats(). */
+	       set(conf, "statistics.interval.ms", "2000");
+}
+
+rd_kafka_conf_t *kafka_source_conf(struct kafka_source *source)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	const struct cqrs_option_pair *pair = source->config->properties;
+	bool ok = set_defaults(conf);
+	for (; ok && pair && pair->name; pair++)
+		ok = set(conf, pair->name, pair->value);
+	if (!ok || !set_ours(conf, source->config)) {
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
+	rd_kafka_conf_set_opaque(conf, source);
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	rd_kafka_conf_set_rebalance_cb(conf, kafka_source_on_rebalance);
+	rd_kafka_conf_set_error_cb(conf, kafka_source_on_error);
+	rd_kafka_conf_set_stats_cb(conf, kafka_source_on_stats);
+	return conf;
+}

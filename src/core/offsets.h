@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The SQL of the table cqrs.offsets, and its answers.
+ */
+#ifndef OFFSETS_H
+#define OFFSETS_H
+
+#include "buf.h"
+#include "kafka_source.h"
+#include <libpq-fe.h>
+
+/* What cqrs.advance() raises when an offset is not where we left it. */
+#define OFFSETS_FENCE "CQ001"
+
+struct offsets_step {
+	struct kafka_position from;
+	int64_t to;
+};
+
+/* Appends "SELECT cqrs.advance(…)". */
+void offsets_advance_sql(struct buf *sql, const char *group, const char *const *topics,
+			 const struct offsets_step *steps, size_t n);
+/* Appends a statement that answers topic, partition and next_offset of a group. */
+void offsets_read_sql(struct buf *sql, const char *group);
+/* Appends one that adds offsets where there are none. */
+void offsets_insert_sql(struct buf *sql, const char *group, const char *const *topics,
+			const struct kafka_position *list, size_t n);
+/* What the answer of offsets_read_sql() says of a partition; false: nothing. */
+bool offsets_find(const PGresult *answer, const char *topic, int32_t partition, int64_t *next);
+
+#endif

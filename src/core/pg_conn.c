@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of one PostgreSQL connection: connecting, being ready, being lost. */
+#include "pg_conn_private.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_MIN_US 100000
+#define BACKOFF_MAX_US 5000000
+#define KEYWORDS_MAX   80
+
+static void on_io(evutil_socket_t fd, short what, void *arg);
+static loop_fn on_timer, on_turn;
+static pg_hosts_fn on_hosts;
+
+struct pg_conn *pg_conn_new(struct loop *loop, const struct pg_conn_config *config,
+                            const struct pg_conn_events *events, void *owner)
+{
+	struct pg_conn *conn = calloc(1, sizeof *conn);
+	if (!conn)
+		return NULL;
+	conn->loop = loop;
+	conn->config = config;
+	conn->events = events;
+	conn->owner = owner;
+	conn->state = PG_CONN_WAITING;
+	TAILQ_INIT(&conn->requests);
+	TAILQ_INIT(&conn->closing);
+	conn->timer = timer_new(loop, on_timer, conn);
+	conn->turn = timer_new(loop, on_turn, conn);
+	if (!pg_statement_cache_init(&conn->statements, config->max_statements) || !conn->timer ||
+	    !conn->turn) {
+		pg_conn_free(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+static void set_state(struct pg_conn *conn, enum pg_conn_state state)
+{
+	static const char *const names[] = {"waiting", "connecting", "setting up", "ready"};
+	conn->state = state;
+	log_debug("%s: %s", conn->config->name, names[state]);
+}
+
+static void destroy(struct pg_conn *conn)
+{
+	pg_statement_cache_release(&conn->statements);
+	free(conn);
+}
+
+/* Around everything that may call the owner, who may free us. */
+static void enter(struct pg_conn *conn)
+{
+	conn->depth++;
+}
+
+static void leave(struct pg_conn *conn)
+{
+	if (--conn->depth == 0 && conn->freed)
+		destroy(conn);
+}
+
+static void unwatch(struct pg_conn *conn)
+{
+	if (conn->watched)
+		event_del(&conn->io);
+	conn->watched = 0;
+}
+
+static void watch(struct pg_conn *conn, short what)
+{
+	if (what == conn->watched)
+		return;
+	unwatch(conn);
+	if (!what)
+		return;
+	event_assign(&conn->io, loop_base(conn->loop), PQsocket(conn->pg),
+	             (short)(what | EV_PERSIST), on_io, conn);
+	event_add(&conn->io, NULL);
+	conn->watched = what;
+}
+
+void pg_conn_watch(struct pg_conn *conn)
+{
+	watch(conn, (short)((conn->paused ? 0 : EV_READ) | (conn->want_write ? EV_WRITE : 0)));
+}
+
+static void disconnect(struct pg_conn *conn)
+{
+	/* Before PQfinish() closes the descriptor, whose number is then reused. */
+	unwatch(conn);
+	pg_hosts_lookup_free(conn->lookup);
+	conn->lookup = NULL;
+	PQfinish(conn->pg);
+	conn->pg = NULL;
+	pg_conn_forget(conn);
+}
+
+void pg_conn_free(struct pg_conn *conn)
+{
+	struct pg_error error;
+	if (!conn)
+		return;
+	conn->freed = true;
+	set_state(conn, PG_CONN_WAITING);
+	disconnect(conn);
+	timer_free(conn->timer);
+	timer_free(conn->turn);
+	pg_error_from_text(&error, "the connection was closed");
+	conn->depth++;
+	pg_conn_fail_requests(conn, &error);
+	leave(conn);
+}
+
+void pg_conn_start(struct pg_conn *conn)
+{
+	if (conn->state == PG_CONN_WAITING && !conn->tell_loss)
+		timer_arm(conn->timer, 0);
+}
+
+enum pg_conn_state pg_conn_state(const struct pg_conn *conn)
+{
+	return conn->state;
+}
+
+int pg_conn_in_flight(const struct pg_conn *conn)
+{
+	return conn->in_flight;
+}
+
+/* ---- losing it ---- */
+
+void pg_conn_lose(struct pg_conn *conn, const struct pg_error *error)
+{
+	if (conn->state == PG_CONN_WAITING)
+		return;
+	conn->lost = *error;
+	conn->has_last_words = false;
+	disconnect(conn);
+	conn->failures = conn->state == PG_CONN_READY ? 0 : conn->failures + 1;
+	set_state(conn, PG_CONN_WAITING);
+	conn->tell_loss = true;
+	timer_disarm(conn->timer);
+	timer_arm(conn->turn, 0);
+}
+
+void pg_conn_lose_by_libpq(struct pg_conn *conn)
+{
+	struct pg_error error = conn->lost;
+	if (!conn->has_last_words)
+		pg_error_from_text(&error, "%s", PQerrorMessage(conn->pg));
+	pg_conn_lose(conn, &error);
+}
+
+void pg_conn_reset(struct pg_conn *conn, const char *why)
+{
+	struct pg_error error;
+	pg_error_from_text(&error, "%s", why);
+	pg_conn_lose(conn, &error);
+}
+
+static void log_loss(struct pg_conn *conn)
+{
+	const struct pg_error *error = &conn->lost;
+	const char *what = conn->failures ? "cannot connect" : "connection lost";
+	/* Once, and not every five seconds for a night. */
+	if (conn->failures > 1 && strcmp(conn->logged, error->message) == 0)
+		log_debug("%s: %s: %s", conn->config->name, what, error->message);
+	else
+		log_warning("%s: %s: %s", conn->config->name, what, error->message);
+	snprintf(conn->logged, sizeof conn->logged, "%s", error->message);
+}
+
+/* Doubles with each failure; a random half of it keeps a fleet from knocking in step. */
+static int64_t backoff_us(struct pg_conn *conn)
+{
+	int64_t delay = BACKOFF_MIN_US;
+	for (unsigned i = 1; i < conn->failures && delay < BACKOFF_MAX_US; i++)
+		delay *= 2;
+	if (delay > BACKOFF_MAX_US)
+		delay = BACKOFF_MAX_US;
+	return delay / 2 + loop_random(conn->loop, (uint32_t)delay / 2 + 1);
+}
+
+static void tell_loss(struct pg_conn *conn)
+{
+	struct pg_error error = conn->lost;
+	conn->tell_loss = false;
+	log_loss(conn);
+	timer_arm(conn->timer, backoff_us(conn));
+	pg_conn_fail_requests(conn, &error);
+	if (!conn->freed && conn->events->on_lost)
+		conn->events->on_lost(conn->owner, conn, &error);
+}
+
+/* ---- connecting ---- */
+
+struct keywords {
+	const char *names[KEYWORDS_MAX];
+	const char *values[KEYWORDS_MAX];
+	int n;
+};
+
+static void set(struct keywords *k, const char *name, const char *value)
+{
+	/* libpq lets the last one win. */
+	if (k->n + 1 < KEYWORDS_MAX) {
+		k->names[k->n] = name;
+		k->values[k->n++] = value;
+	}
+}
+
+static const char *dsn_value(const PQconninfoOption *dsn, const char *name, const char *environment)
+{
+	for (; dsn->keyword; dsn++)
+		if (strcmp(dsn->keyword, name) == 0 && dsn->val && *dsn->val)
+			return dsn->val;
+	return environment ? getenv(environment) : NULL;
+}
+
+/* A dead peer is noticed within a minute, even by a connection that only waits. */
+static void set_defaults(struct keywords *k)
+{
+	set(k, "fallback_application_name", "cqrsd");
+	set(k, "keepalives_idle", "30");
+	set(k, "keepalives_interval", "10");
+	set(k, "keepalives_count", "3");
+	set(k, "tcp_user_timeout", "30000");
+}
+
+static void begin(struct pg_conn *conn, const PQconninfoOption *dsn, const struct pg_hosts *hosts)
+{
+	struct keywords k = {.n = 0};
+	set_defaults(&k);
+	for (; dsn->keyword; dsn++)
+		if (dsn->val)
+			set(&k, dsn->keyword, dsn->val);
+	if (hosts) {
+		set(&k, "host", hosts->host);
+		set(&k, "hostaddr", hosts->hostaddr);
+		set(&k, "port", hosts->port);
+	}
+	set(&k, "client_encoding", "UTF8");
+	conn->pg = PQconnectStartParams(k.names, k.values, 0);
+}
+
+static void on_notice(void *arg, const PGresult *notice)
+{
+	struct pg_conn *conn = arg;
+	struct pg_error error;
+	pg_error_from_result(&error, notice);
+	/* What the server says before it closes an idle connection comes as a notice. */
+	if (pg_error_is_fatal(notice)) {
+		conn->lost = error;
+		conn->has_last_words = true;
+	}
+	log_debug("%s: %s", conn->config->name, error.message);
+}
+
+static void open_connection(struct pg_conn *conn, const struct pg_hosts *hosts)
+{
+	char *why = NULL;
+	struct pg_error error;
+	PQconninfoOption *dsn = PQconninfoParse(conn->config->dsn, &why);
+	if (dsn)
+		begin(conn, dsn, hosts);
+	PQconninfoFree(dsn);
+	if (conn->pg && PQstatus(conn->pg) != CONNECTION_BAD) {
+		PQsetNoticeReceiver(conn->pg, on_notice, conn);
+		/* The manual: behave as if PQconnectPoll() had asked for writing. */
+		watch(conn, EV_WRITE);
+		return;
+	}
+	const char *reason = conn->pg ? PQerrorMessage(conn->pg) : "out of memory";
+	pg_error_from_text(&error, "%s", why ? why : reason);
+	PQfreemem(why);
+	pg_conn_lose(conn, &error);
+}
+
+static void on_hosts(void *arg, const struct pg_hosts *hosts)
+{
+	struct pg_conn *conn = arg;
+	if (hosts->error)
+		pg_conn_reset(conn, hosts->error);
+	else
+		open_connection(conn, hosts);
+	/* `hosts` lived in it. */
+	pg_hosts_lookup_free(conn->lookup);
+	conn->lookup = NULL;
+}
+
+/*
+ * Names are looked up in a thread, unless libpq has them from elsewhere than
+ * the dsn or PGHOST: those of a service file it looks up itself, and blocks.
+ */
+static void connect_now(struct pg_conn *conn)
+{
+	PQconninfoOption *dsn = PQconninfoParse(conn->config->dsn, NULL);
+	const char *host = dsn ? dsn_value(dsn, "host", "PGHOST") : NULL;
+	const char *addr = dsn ? dsn_value(dsn, "hostaddr", "PGHOSTADDR") : NULL;
+	set_state(conn, PG_CONN_CONNECTING);
+	timer_arm(conn->timer, conn->config->connect_timeout_us);
+	if (host && !addr && pg_hosts_need_lookup(host)) {
+		conn->lookup =
+		    pg_hosts_lookup_new(conn->loop, host, dsn_value(dsn, "port", "PGPORT"),
+		                        conn->timeouts, on_hosts, conn);
+		if (!conn->lookup)
+			pg_conn_reset(conn, "no memory or thread to look up the host's name");
+	} else {
+		open_connection(conn, NULL);
+	}
+	PQconninfoFree(dsn);
+}
+
+static void become_ready(struct pg_conn *conn)
+{
+	timer_disarm(conn->timer);
+	set_state(conn, PG_CONN_READY);
+	conn->failures = 0;
+	conn->logged[0] = '\0';
+	log_info("%s: connected to %s", conn->config->name, PQdb(conn->pg));
+	if (conn->events->on_ready)
+		conn->events->on_ready(conn->owner, conn);
+}
+
+static void on_setup_done(struct pg_request *req, enum pg_outcome outcome,
+                          const struct pg_error *error)
+{
+	struct pg_conn *conn = (struct pg_conn *)((char *)req - offsetof(struct pg_conn, setup));
+	if (outcome == PG_DONE)
+		become_ready(conn);
+	else if (outcome == PG_REFUSED)
+		pg_conn_lose(conn, error);
+}
+
+static void poll_connection(struct pg_conn *conn)
+{
+	/* libpq may close its socket and open another one with the same number. */
+	unwatch(conn);
+	switch (PQconnectPoll(conn->pg)) {
+	case PGRES_POLLING_READING:
+		watch(conn, EV_READ);
+		break;
+	case PGRES_POLLING_WRITING:
+		watch(conn, EV_WRITE);
+		break;
+	case PGRES_POLLING_OK:
+		PQsetnonblocking(conn->pg, 1);
+		set_state(conn, PG_CONN_SETUP);
+		pg_conn_watch(conn);
+		if (conn->config->setup)
+			pg_conn_send_setup(conn, on_setup_done);
+		else
+			become_ready(conn);
+		break;
+	default:
+		pg_conn_lose_by_libpq(conn);
+	}
+}
+
+/* ---- what the loop calls ---- */
+
+static void on_readable(struct pg_conn *conn)
+{
+	/* Rows that have been read come first, or the memory grows with what the server sends. */
+	if (timer_is_armed(conn->turn) && !conn->copying)
+		return;
+	if (PQconsumeInput(conn->pg) == 1) {
+		pg_conn_work(conn);
+		return;
+	}
+	pg_conn_work_to_the_end(conn);
+	if (conn->pg)
+		pg_conn_lose_by_libpq(conn);
+}
+
+static void on_io(evutil_socket_t fd, short what, void *arg)
+{
+	struct pg_conn *conn = arg;
+	(void)fd;
+	enter(conn);
+	if (conn->state == PG_CONN_CONNECTING)
+		poll_connection(conn);
+	else if (what & EV_READ)
+		on_readable(conn);
+	else
+		pg_conn_work(conn);
+	leave(conn);
+}
+
+static void on_turn(void *arg)
+{
+	struct pg_conn *conn = arg;
+	enter(conn);
+	if (conn->tell_loss)
+		tell_loss(conn);
+	else if (conn->pg && conn->state != PG_CONN_CONNECTING)
+		pg_conn_work(conn);
+	leave(conn);
+}
+
+static void on_timer(void *arg)
+{
+	struct pg_conn *conn = arg;
+	struct pg_error error;
+	enter(conn);
+	if (conn->state == PG_CONN_WAITING) {
+		connect_now(conn);
+	} else {
+		conn->timeouts++;
+		pg_error_from_text(&error, "no answer within %.1f s",
+		                   (double)conn->config->connect_timeout_us / 1e6);
+		pg_conn_lose(conn, &error);
+	}
+	leave(conn);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Names and texts of the configuration as they must stand in SQL (manual, chapter 4.1). */
+#include "pg_conn.h"
+
+#include "buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The buffer as a string of its own; NULL when memory ran out. */
+static char *take(struct buf *b)
+{
+	buf_putc(b, '\0');
+	if (!b->failed)
+		return b->data;
+	buf_release(b);
+	return NULL;
+}
+
+char *pg_quote_identifier(const char *name)
+{
+	struct buf b = BUF_INIT;
+	buf_putc(&b, '"');
+	for (; *name; name++) {
+		if (*name == '.')
+			buf_puts(&b, "\".\"");
+		else if (*name == '"')
+			buf_puts(&b, "\"\"");
+		else
+			buf_putc(&b, *name);
+	}
+	buf_putc(&b, '"');
+	return take(&b);
+}
+
+char *pg_quote_literal(const char *text)
+{
+	struct buf b = BUF_INIT;
+	/* A plain literal reads backslashes by standard_conforming_strings, E'' does not.  The
+	 * space keeps the E apart from a word before it. */
+	buf_puts(&b, strchr(text, '\\') ? " E'" : "'");
+	for (; *text; text++) {
+		if (*text == '\'' || *text == '\\')
+			buf_putc(&b, *text);
+		buf_putc(&b, *text);
+	}
+	buf_putc(&b, '\'');
+	return take(&b);
+}

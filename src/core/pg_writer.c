@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: MIT */
+/* Stores batches, one at a time and each exactly once: the states of a writer. */
+#include "pg_writer.h"
+
+#include "log.h"
+#include "pg_writer_internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STAGED_BATCHES 16 /* after a duplicate, before COPY is tried again */
+
+static void send_storing(struct pg_writer *writer);
+
+static void set_state(struct pg_writer *writer, enum writer_state state)
+{
+	writer->state = state;
+}
+
+/* The connection was ready a moment ago: if it is not, its loss has been or will be told. */
+static void send(struct pg_writer *writer, enum writer_state state)
+{
+	set_state(writer, state);
+	writer->request.sql = buf_str(&writer->sql);
+	if (writer->sql.failed || !pg_conn_send(writer->conn, &writer->request))
+		set_state(writer, WRITER_WAITING);
+	if (writer->sql.failed)
+		timer_arm(writer->timer, 1000000);
+}
+
+static void add_fence(struct pg_writer *writer)
+{
+	offsets_advance_sql(&writer->sql, writer->config->group, writer->config->topics,
+			    writer->attempt.steps, writer->attempt.n_steps);
+	buf_putc(&writer->sql, ';');
+}
+
+static void send_beginning(struct pg_writer *writer)
+{
+	buf_clear(&writer->sql);
+	buf_puts(&writer->sql, "BEGIN;");
+	add_fence(writer);
+	writer->in_transaction = true;
+	send(writer, WRITER_BEGINNING);
+}
+
+static void send_staging(struct pg_writer *writer)
+{
+	buf_clear(&writer->sql);
+	attempt_begin_sql(&writer->attempt);
+	if (!writer->in_transaction) {
+		buf_puts(&writer->sql, "BEGIN;");
+		add_fence(writer);
+	}
+	writer->in_transaction = true;
+	writer->redo = false;
+	attempt_staging_sql(&writer->attempt, &writer->sql);
+	send(writer, WRITER_STAGING);
+}
+
+static void send_storing(struct pg_writer *writer)
+{
+	buf_clear(&writer->sql);
+	attempt_begin_sql(&writer->attempt);
+	if (!writer->in_transaction)
+		add_fence(writer);
+	if (!writer->attempt.staged)
+		attempt_rows_sql(&writer->attempt, &writer->sql);
+	attempt_rest_sql(&writer->attempt, &writer->sql);
+	if (writer->in_transaction)
+		buf_puts(&writer->sql, "COMMIT;");
+	writer->began_us = loop_now(writer->loop);
+	send(writer, WRITER_STORING);
+}
+
+static void send_asking(struct pg_writer *writer)
+{
+	buf_clear(&writer->sql);
+	offsets_read_sql(&writer->sql, writer->config->group);
+	send(writer, WRITER_ASKING);
+}
+
+/* Tries the range low..high from the beginning. */
+static void try_range(struct pg_writer *writer)
+{
+	set_state(writer, WRITER_WAITING);
+	if (pg_conn_state(writer->conn) != PG_CONN_READY)
+		return; /* on_ready() comes back */
+	if (writer->unknown) {
+		send_asking(writer);
+		return;
+	}
+	writer->in_transaction = false;
+	bool ok = writer->attempt.batch ||
+		  attempt_init(&writer->attempt, writer->batch, writer->config->group);
+	ok = ok && attempt_prepare(&writer->attempt, writer->low, writer->high, writer->staged);
+	if (ok && !writer->staged && attempt_needs_staging(&writer->attempt))
+		writer->attempt.staged = true;
+	if (!ok)
+		timer_arm(writer->timer, 100000); /* out of memory: others may give some back */
+	else if (attempt_has_statements(&writer->attempt))
+		send_beginning(writer);
+	else
+		writer_statements_done(writer);
+}
+
+void writer_statements_done(struct pg_writer *writer)
+{
+	if (writer->attempt.staged)
+		send_staging(writer);
+	else
+		send_storing(writer);
+}
+
+void writer_again(struct pg_writer *writer, int64_t wait_us)
+{
+	writer->wait_us = wait_us;
+	if (writer->in_transaction) {
+		buf_clear(&writer->sql);
+		buf_puts(&writer->sql, "ROLLBACK");
+		send(writer, WRITER_ROLLBACK);
+	} else if (wait_us) {
+		set_state(writer, WRITER_WAITING);
+		timer_arm(writer->timer, wait_us);
+	} else {
+		try_range(writer);
+	}
+}
+
+static void finish(struct pg_writer *writer, bool fenced)
+{
+	struct cqrs_batch *batch = writer->batch;
+	attempt_release(&writer->attempt);
+	writer->batch = NULL;
+	writer->in_transaction = writer->unknown = false;
+	writer->tries = 0;
+	set_state(writer, WRITER_IDLE);
+	health_ok(writer->health);
+	writer->done(writer->owner, writer, batch, fenced);
+}
+
+/* ---- stored ---- */
+
+static void count_latency(struct pg_writer *writer)
+{
+	const struct cqrs_batch *batch = writer->batch;
+	int64_t now = loop_wall_clock(writer->loop);
+	/* A sample is enough: at most 64 of each batch. */
+	uint32_t step = (writer->high - writer->low) / 64 + 1;
+	for (uint32_t i = writer->low; i < writer->high; i += step) {
+		int64_t made = batch->messages[i].kafka.message.timestamp_us;
+		if (made > 0)
+			metric_observe(writer->m.latency, (double)(now - made) / 1e6);
+	}
+}
+
+static void count_dead_letters(struct pg_writer *writer)
+{
+	const struct cqrs_batch *batch = writer->batch;
+	for (size_t i = 0; writer->attempt.n_dead && i < batch->n_refusals; i++) {
+		struct buf labels = BUF_INIT;
+		if (!attempt_is_dead_letter(&writer->attempt, i))
+			continue;
+		const char *state = batch->refusals[i].sqlstate;
+		metrics_label(&labels, "reason", *state ? state : "module");
+		metric_add(metrics_counter(writer->metrics, "cqrsd_dead_letters_total",
+					   buf_str(&labels),
+					   "Messages and elements refused, by SQLSTATE"),
+			   1);
+		buf_release(&labels);
+	}
+}
+
+static void on_stored(struct pg_writer *writer)
+{
+	struct cqrs_batch *batch = writer->batch;
+	metric_add(writer->m.batches, 1);
+	metric_add(writer->m.rows, (double)attempt_stored(&writer->attempt));
+	metric_add(writer->m.duplicates, (double)attempt_duplicates(&writer->attempt));
+	metric_observe(writer->m.batch_rows, (double)attempt_stored(&writer->attempt));
+	metric_observe(writer->m.commit_seconds,
+		       (double)(loop_now(writer->loop) - writer->began_us) / 1e6);
+	count_latency(writer);
+	count_dead_letters(writer);
+	for (uint32_t i = writer->low; i < writer->high; i++) {
+		const struct batch_message *message = &batch->messages[i];
+		message->partition->position.offset = message->kafka.message.offset + 1;
+	}
+	writer->tries = 0;
+	writer->unknown = writer->in_transaction = false;
+	writer->low = writer->high;
+	writer->high = (uint32_t)batch->n_messages;
+	writer->staged = writer->staged_left > 0;
+	if (writer->low == writer->high)
+		finish(writer, false);
+	else
+		try_range(writer);
+}
+
+static void on_fenced(struct pg_writer *writer)
+{
+	metric_add(writer->m.fenced, 1);
+	log_warning("%s: fence lost, a batch of %zu messages is dropped and read again where the "
+		    "offsets stand",
+		    writer->config->name, writer->batch->n_messages);
+	writer->batch->effects_lost = true;
+	finish(writer, true);
+}
+
+/* ---- not stored ---- */
+
+bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
+		   const char *reason)
+{
+	writer->batch->effects_lost = true;
+	return batch_refuse(writer->batch, element, sqlstate, reason);
+}
+
+static void wait(struct pg_writer *writer, const char *sqlstate, const char *message, bool slow)
+{
+	int64_t most = slow ? 15000000 : 5000000, delay = slow ? 1000000 : 50000;
+	for (int i = 0; i < writer->tries && delay < most; i++)
+		delay *= 2;
+	if (delay > most)
+		delay = most;
+	writer->tries++;
+	delay = delay / 2 + loop_random(writer->loop, (uint32_t)delay);
+	metric_add(writer->m.retries, 1);
+	snprintf(writer->why, sizeof writer->why, "%s (SQLSTATE %s)", message, sqlstate);
+	health_fail(writer->health, "%s", writer->why);
+	writer_again(writer, delay);
+}
+
+/* The range cannot be stored as a whole: less of it, or, if it is one message, none. */
+static void divide(struct pg_writer *writer, const struct pg_error *error)
+{
+	if (writer->high - writer->low > 1) {
+		writer->high = writer->low + (writer->high - writer->low) / 2;
+		writer_again(writer, 0);
+		return;
+	}
+	/* Not even its dead letter: that is not the message's fault. */
+	if (writer->batch->messages[writer->low].refused) {
+		wait(writer, error->sqlstate, error->message, true);
+		return;
+	}
+	uint32_t whole = batch_whole(writer->batch, writer->low);
+	if (whole == UINT32_MAX ||
+	    !writer_refuse(writer, whole, error->sqlstate, error->message))
+		wait(writer, "53200", "out of memory", false);
+	else
+		writer_again(writer, 0);
+}
+
+void writer_failed(struct pg_writer *writer, const struct pg_error *error)
+{
+	/* Nothing of an implicit transaction is left; an explicit one wants its ROLLBACK. */
+	switch (writer_verdict(error->sqlstate)) {
+	case VERDICT_FENCED:
+		if (writer->in_transaction) {
+			writer->fenced = true;
+			writer_again(writer, 0);
+		} else {
+			on_fenced(writer);
+		}
+		break;
+	case VERDICT_DUPLICATE:
+	case VERDICT_DATA:
+		if (writer_verdict(error->sqlstate) == VERDICT_DUPLICATE)
+			writer->staged_left = STAGED_BATCHES;
+		if (writer->attempt.staged) {
+			divide(writer, error);
+		} else {
+			writer->staged = true;
+			writer_again(writer, 0);
+		}
+		break;
+	case VERDICT_TOO_BIG:
+		/* 53200 may be somebody else's fault: a single message is not refused for it. */
+		if (writer->high - writer->low == 1 && !strncmp(error->sqlstate, "53", 2))
+			wait(writer, error->sqlstate, error->message, false);
+		else
+			divide(writer, error);
+		break;
+	case VERDICT_SCHEMA:
+		wait(writer, error->sqlstate, error->message, true);
+		break;
+	case VERDICT_TRANSIENT:
+		wait(writer, error->sqlstate, error->message, false);
+		break;
+	}
+}
+
+void writer_lost(struct pg_writer *writer, const struct pg_error *error)
+{
+	/* Only the Query that commits can have done so. */
+	if (writer->state == WRITER_STORING)
+		writer->unknown = true;
+	writer->in_transaction = false;
+	snprintf(writer->why, sizeof writer->why, "%s", error ? error->message : "connection lost");
+	set_state(writer, WRITER_WAITING); /* on_ready() comes back */
+	timer_disarm(writer->timer);
+}
+
+/* ---- answers ---- */
+
+static void on_result(struct pg_request *request, const PGresult *answer)
+{
+	struct pg_writer *writer =
+	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
+	if (PQresultStatus(answer) != PGRES_TUPLES_OK)
+		return;
+	if (writer->state == WRITER_STAGING) {
+		size_t before = writer->batch->n_refusals;
+		if (!attempt_read_staged(&writer->attempt, answer, &writer->redo))
+			writer->out_of_memory = true;
+		writer->batch->effects_lost |= writer->batch->n_refusals > before;
+	} else if (writer->state == WRITER_ASKING) {
+		writer->n_from = writer->n_to = 0;
+		for (size_t i = 0; i < writer->attempt.n_steps; i++) {
+			const struct offsets_step *step = &writer->attempt.steps[i];
+			int64_t next = -1;
+			offsets_find(answer, writer->config->topics[step->from.topic],
+				     step->from.partition, &next);
+			writer->n_from += next == step->from.offset;
+			writer->n_to += next == step->to;
+		}
+	}
+}
+
+static bool on_copy(struct pg_request *request, int nth, const char **data, size_t *len)
+{
+	struct pg_writer *writer =
+	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
+	if (attempt_copy_data(&writer->attempt, nth, data, len))
+		return true;
+	/* An unfinished COPY must not commit. */
+	if (writer->attempt.chunk.failed)
+		pg_conn_reset(writer->conn, "out of memory");
+	return false;
+}
+
+/* What became of a COMMIT whose answer was lost. */
+static void on_asked(struct pg_writer *writer)
+{
+	writer->unknown = false;
+	if (writer->n_to == writer->attempt.n_steps)
+		on_stored(writer);
+	else if (writer->n_from == writer->attempt.n_steps)
+		try_range(writer);
+	else
+		on_fenced(writer);
+}
+
+static void on_answer(struct pg_writer *writer)
+{
+	switch (writer->state) {
+	case WRITER_BEGINNING:
+		if (!writer_send_statements(writer))
+			wait(writer, "53200", "out of memory", false);
+		break;
+	case WRITER_STAGING:
+		if (writer->out_of_memory)
+			wait(writer, "53200", "out of memory", false);
+		else if (writer->redo)
+			writer_again(writer, 0);
+		else
+			send_storing(writer);
+		writer->out_of_memory = false;
+		break;
+	case WRITER_STORING:
+		on_stored(writer);
+		break;
+	case WRITER_ROLLBACK:
+		writer->in_transaction = false;
+		if (writer->fenced) {
+			writer->fenced = false;
+			on_fenced(writer);
+		} else {
+			writer_again(writer, writer->wait_us);
+		}
+		break;
+	case WRITER_ASKING:
+		on_asked(writer);
+		break;
+	default:
+		assert(!"an answer that nobody asked for");
+	}
+}
+
+static void on_done(struct pg_request *request, enum pg_outcome outcome,
+		    const struct pg_error *error)
+{
+	struct pg_writer *writer =
+	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
+	if (!writer->batch)
+		return; /* pg_writer_free() */
+	if (outcome == PG_DONE)
+		on_answer(writer);
+	else if (outcome == PG_REFUSED && writer->state == WRITER_ASKING)
+		wait(writer, error->sqlstate, error->message, false);
+	else if (outcome == PG_REFUSED)
+		writer_failed(writer, error);
+	else
+		writer_lost(writer, error);
+}
+
+/* ---- the connection ---- */
+
+static void on_ready(void *owner, struct pg_conn *conn)
+{
+	struct pg_writer *writer = owner;
+	(void)conn;
+	if (!writer->tries)
+		health_ok(writer->health);
+	if (writer->batch && writer->state == WRITER_WAITING && !timer_is_armed(writer->timer))
+		try_range(writer);
+}
+
+static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *error)
+{
+	struct pg_writer *writer = owner;
+	(void)conn;
+	health_fail(writer->health, "%s", error ? error->message : "connection lost");
+}
+
+static void on_timer(void *arg)
+{
+	try_range(arg);
+}
+
+/* ---- life ---- */
+
+static void make_metrics(struct pg_writer *writer, struct metrics *metrics)
+{
+	static const double rows[] = {1, 10, 100, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+	struct writer_metrics *m = &writer->m;
+	writer->metrics = metrics;
+	m->rows = metrics_counter(metrics, "cqrsd_rows_stored_total", "", "Rows stored");
+	m->duplicates = metrics_counter(metrics, "cqrsd_rows_duplicate_total", "",
+					"Rows whose key was there already");
+	m->batches = metrics_counter(metrics, "cqrsd_batches_total", "", "Transactions committed");
+	m->fenced = metrics_counter(metrics, "cqrsd_batches_fenced_total", "",
+				    "Batches dropped because another member had moved the offsets");
+	m->retries = metrics_counter(metrics, "cqrsd_write_retries_total", "",
+				     "Tries that PostgreSQL refused for a reason that passes");
+	m->batch_rows = metrics_histogram(metrics, "cqrsd_batch_rows", "", "Rows in a transaction",
+					  rows, sizeof rows / sizeof *rows);
+	m->commit_seconds = metrics_histogram(metrics, "cqrsd_commit_seconds", "",
+					      "From sending the rows to the answer of the COMMIT",
+					      metrics_seconds, metrics_n_seconds);
+	m->latency = metrics_histogram(metrics, "cqrsd_latency_seconds", "",
+				       "From a message's timestamp to its COMMIT (sampled)",
+				       metrics_seconds, metrics_n_seconds);
+}
+
+static const struct pg_conn_events conn_events = {.on_ready = on_ready, .on_lost = on_lost};
+
+struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config *config,
+				struct metrics *metrics, struct health *health,
+				pg_writer_done_fn *done, void *owner)
+{
+	struct pg_writer *writer = calloc(1, sizeof *writer);
+	if (!writer)
+		return NULL;
+	writer->loop = loop;
+	writer->config = config;
+	writer->done = done;
+	writer->owner = owner;
+	make_metrics(writer, metrics);
+	writer->health = health_add(health, config->name);
+	writer->timer = timer_new(loop, on_timer, writer);
+	/* A member stopped in the middle of a COPY holds the lock on its offsets until its
+	 * statement_timeout; who takes over gives up waiting for them and asks again. */
+	buf_printf(&writer->setup,
+		   "SET statement_timeout = %" PRId64 "; SET lock_timeout = 3000;"
+		   "SET idle_in_transaction_session_timeout = %" PRId64 ";"
+		   "SET client_min_messages = warning; SET timezone = 'UTC'",
+		   config->timeout_us / 1000, config->timeout_us / 1000);
+	writer->conn_config = (struct pg_conn_config){
+	    .name = config->name,
+	    .dsn = config->dsn,
+	    .setup = buf_str(&writer->setup),
+	    .connect_timeout_us = 10000000,
+	    .max_statements = config->max_statements,
+	};
+	writer->request = (struct pg_request){
+	    .n_params = -1, .on_result = on_result, .copy = on_copy, .done = on_done};
+	writer->conn = pg_conn_new(loop, &writer->conn_config, &conn_events, writer);
+	if (!writer->health || !writer->timer || writer->setup.failed || !writer->conn) {
+		pg_writer_free(writer);
+		return NULL;
+	}
+	pg_conn_start(writer->conn);
+	return writer;
+}
+
+void pg_writer_free(struct pg_writer *writer)
+{
+	if (!writer)
+		return;
+	if (writer->attempt.batch)
+		attempt_release(&writer->attempt);
+	writer->batch = NULL;
+	pg_conn_free(writer->conn);
+	timer_free(writer->timer);
+	buf_release(&writer->setup);
+	buf_release(&writer->sql);
+	free(writer->statements);
+	free(writer->values);
+	free(writer->lengths);
+	free(writer);
+}
+
+void pg_writer_store(struct pg_writer *writer, struct cqrs_batch *batch)
+{
+	assert(!writer->batch && batch->n_messages);
+	writer->batch = batch;
+	writer->low = 0;
+	writer->high = (uint32_t)batch->n_messages;
+	if (writer->staged_left)
+		writer->staged_left--;
+	writer->staged = writer->staged_left > 0;
+	try_range(writer);
+}
+
+bool pg_writer_is_idle(const struct pg_writer *writer)
+{
+	return writer->state == WRITER_IDLE;
+}
+
+bool pg_writer_cancel(struct pg_writer *writer)
+{
+	if (writer->state != WRITER_WAITING)
+		return false;
+	timer_disarm(writer->timer);
+	if (writer->attempt.batch)
+		attempt_release(&writer->attempt);
+	writer->batch = NULL;
+	writer->unknown = false;
+	writer->tries = 0;
+	set_state(writer, WRITER_IDLE);
+	return true;
+}
+
+const char *pg_writer_state(const struct pg_writer *writer)
+{
+	static const char *const names[] = {
+	    [WRITER_IDLE] = "idle",
+	    [WRITER_BEGINNING] = "storing",
+	    [WRITER_STATEMENTS] = "storing",
+	    [WRITER_STAGING] = "storing, staged",
+	    [WRITER_STORING] = "storing",
+	    [WRITER_ROLLBACK] = "rolling back",
+	    [WRITER_ASKING] = "asking what became of a commit",
+	    [WRITER_WAITING] = "waiting for the database",
+	};
+	return names[writer->state];
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stores batches, one at a time and each exactly once, over one connection.
+ *
+ * Everything of a batch goes into one transaction that first moves the offsets
+ * by compare-and-set (cqrs.advance()).  The writer keeps a batch until it is
+ * stored or fenced: it outlives lost connections, learns from the offsets what
+ * became of a COMMIT without an answer, and finds out which elements the
+ * database refuses.
+ *
+ *   IDLE ─► STATEMENTS ─► STAGING ─► STORING ─► (next range, or IDLE)
+ *     ▲     (if any)      (if need)     │
+ *     │                                 ├─ refused ─► ROLLBACK ─► again, or WAITING
+ *     └── fenced ◄── ASKING ◄── lost ───┘
+ */
+#ifndef PG_WRITER_H
+#define PG_WRITER_H
+
+#include "batch.h"
+#include "health.h"
+#include "loop.h"
+#include "metrics.h"
+
+struct pg_writer;
+
+struct pg_writer_config {
+	const char *name; /* for logs and health: "postgres write 0" */
+	const char *dsn;
+	const char *group;
+	const char *const *topics; /* names of kafka_position.topic */
+	int64_t timeout_us;        /* statement_timeout */
+	size_t max_statements;     /* prepared ones that are kept */
+};
+
+/*
+ * The batch is done with, and the caller's again: stored, or (`fenced`) not,
+ * because its offsets are not where we left them.  Called from the event loop.
+ */
+typedef void pg_writer_done_fn(void *owner, struct pg_writer *writer, struct cqrs_batch *batch,
+			       bool fenced);
+
+/* Borrows `config` for good, connects at once; NULL: no memory. */
+struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config *config,
+				struct metrics *metrics, struct health *health,
+				pg_writer_done_fn *done, void *owner);
+/* A batch at work is left to its fate: the offsets will tell. */
+void pg_writer_free(struct pg_writer *writer);
+
+/* Takes a batch until done(); the writer is idle before and not after. */
+void pg_writer_store(struct pg_writer *writer, struct cqrs_batch *batch);
+bool pg_writer_is_idle(const struct pg_writer *writer);
+/* Gives up the batch at hand unless the database is at work on it; true if it did, and the
+ * batch is the caller's again.  For a revoked partition, and for the end. */
+bool pg_writer_cancel(struct pg_writer *writer);
+/* What it is doing, for /status: "idle", "storing", "waiting: …". */
+const char *pg_writer_state(const struct pg_writer *writer);
+
+#endif

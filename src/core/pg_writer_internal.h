@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of pg_writer share, and nobody else.
+ */
+#ifndef PG_WRITER_INTERNAL_H
+#define PG_WRITER_INTERNAL_H
+
+#include "attempt.h"
+#include "partition.h"
+#include "pg_conn.h"
+#include "pg_writer.h"
+
+enum writer_state {
+	WRITER_IDLE,
+	WRITER_BEGINNING,  /* BEGIN and the fence, before statements */
+	WRITER_STATEMENTS, /* the modules' statements, pipelined */
+	WRITER_STAGING,    /* rows into temporary tables and on */
+	WRITER_STORING,    /* the Query that commits */
+	WRITER_ROLLBACK,   /* then again, or waiting */
+	WRITER_ASKING,     /* the offsets, about a COMMIT without an answer */
+	WRITER_WAITING,    /* for the connection or for better times */
+};
+
+struct writer_statement {
+	struct pg_request request;
+	struct pg_writer *writer;
+	size_t index; /* in batch->statements */
+	int64_t touched;
+};
+
+struct writer_metrics {
+	struct metric *rows, *duplicates, *batches, *fenced, *retries, *batch_rows, *commit_seconds,
+	    *latency;
+};
+
+struct pg_writer {
+	struct loop *loop;
+	const struct pg_writer_config *config;
+	struct metrics *metrics;
+	struct writer_metrics m;
+	struct health_check *health;
+	pg_writer_done_fn *done;
+	void *owner;
+	struct pg_conn_config conn_config;
+	struct pg_conn *conn;
+	struct timer *timer;
+	enum writer_state state;
+	struct cqrs_batch *batch;
+	struct attempt attempt;
+	uint32_t low, high; /* the messages to try next */
+	bool staged;        /* how */
+	int64_t wait_us;    /* after the ROLLBACK; 0: again at once */
+	bool in_transaction; /* an explicit one */
+	bool unknown;        /* the COMMIT was on its way when the connection was lost */
+	bool redo;           /* staging refused an element that has other effects */
+	bool fenced;         /* as soon as the ROLLBACK is done */
+	bool out_of_memory;  /* while reading an answer */
+	size_t n_from, n_to; /* offsets that stand before and after the batch */
+	int staged_left; /* batches to be staged at once, since duplicates are about */
+	int tries;       /* that failed in a row */
+	int64_t began_us;
+	char why[600];
+	struct buf setup, sql;
+	struct pg_request request;
+	struct writer_statement *statements;
+	size_t n_statements, cap_statements, n_done;
+	const char **values; /* of all statements, one after the other */
+	int *lengths;
+	size_t cap_values;
+	bool refused; /* one of the statements was, by: */
+	size_t culprit;
+	struct pg_error culprit_error;
+	bool lost;
+};
+
+/* What an error means for the batch at hand. */
+enum verdict {
+	VERDICT_FENCED,    /* the offsets are not where we left them */
+	VERDICT_DUPLICATE, /* a key is there already */
+	VERDICT_DATA,      /* the data is at fault: class 22, 23, 44, P0 and the like */
+	VERDICT_TOO_BIG,   /* less at a time may do: 53200, class 54 */
+	VERDICT_SCHEMA,    /* our mistake or the administrator's: class 42 and the like */
+	VERDICT_TRANSIENT, /* time heals it */
+};
+enum verdict writer_verdict(const char *sqlstate);
+
+/* writer_statements.c: begins with the range's statements; false: no memory. */
+bool writer_send_statements(struct pg_writer *writer);
+
+/* All statements did what they had to. */
+void writer_statements_done(struct pg_writer *writer);
+/* The database said no, or is gone. */
+void writer_failed(struct pg_writer *writer, const struct pg_error *error);
+void writer_lost(struct pg_writer *writer, const struct pg_error *error);
+/* Ends the transaction, if there is one, and tries the range again after `wait_us`. */
+void writer_again(struct pg_writer *writer, int64_t wait_us);
+/* Notes that a refusal has cost effects that the module had asked for. */
+bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
+		   const char *reason);
+
+#endif

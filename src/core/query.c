@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/* One question under way: how its rows become the response. */
+#include "query.h"
+
+#include "json_writer.h"
+#include "log.h"
+#include "pg_value.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define IDLE_MAX     64          /* queries kept for the next requests */
+#define IDLE_BYTES   (64 * 1024) /* a buffer that grew above this is given back */
+#define STREAM_BYTES (16 * 1024) /* of a stream are collected before they are written */
+
+/* ---- the memory of a query ---- */
+
+static void shrink(struct buf *b)
+{
+	if (b->cap > IDLE_BYTES)
+		buf_release(b);
+}
+
+static void destroy(struct query *q)
+{
+	param_release(&q->request);
+	answer_release(&q->rows.answer);
+	answer_release(&q->count.answer);
+	row_writer_release(&q->writer);
+	buf_release(&q->body);
+	buf_release(&q->trouble);
+	free(q);
+}
+
+void query_free_idle(struct query_bus *bus)
+{
+	struct query *q;
+	while ((q = LIST_FIRST(&bus->idle))) {
+		LIST_REMOVE(q, link);
+		destroy(q);
+	}
+}
+
+struct query *query_take(struct query_bus *bus, struct http_request *http,
+                         const struct route *route)
+{
+	struct query *q = LIST_FIRST(&bus->idle);
+	if (q) {
+		LIST_REMOVE(q, link);
+		bus->n_idle--;
+	} else if (!(q = calloc(1, sizeof *q))) {
+		return NULL;
+	}
+	q->bus = bus;
+	q->http = http;
+	q->route = route;
+	q->state = QUERY_DECIDING;
+	q->holds = 1;
+	q->rows.query = q->count.query = q;
+	q->n_rows = 0;
+	q->total = 0;
+	q->too_large = false;
+	q->next[0] = '\0';
+	answer_clear(&q->rows.answer);
+	answer_clear(&q->count.answer);
+	buf_clear(&q->body);
+	buf_clear(&q->trouble);
+	LIST_INSERT_HEAD(&bus->busy, q, link);
+	return q;
+}
+
+void query_let_go(struct query *q)
+{
+	struct query_bus *bus = q->bus;
+	if (--q->holds)
+		return;
+	assert(q->state == QUERY_OVER);
+	LIST_REMOVE(q, link);
+	if (bus->n_idle == IDLE_MAX) {
+		destroy(q);
+		return;
+	}
+	shrink(&q->body);
+	shrink(&q->request.text);
+	shrink(&q->rows.answer.data);
+	LIST_INSERT_HEAD(&bus->idle, q, link);
+	bus->n_idle++;
+}
+
+/* The response is complete or nobody waits for it: what still runs is not needed. */
+static void finish(struct query *q)
+{
+	q->state = QUERY_OVER;
+	q->holds++;
+	if (q->rows.open)
+		pg_query_abandon(&q->rows.pg);
+	if (q->count.open)
+		pg_query_abandon(&q->count.pg);
+	query_let_go(q);
+}
+
+void query_on_gone(void *arg)
+{
+	finish(arg);
+}
+
+/* ---- refusing ---- */
+
+void query_refuse(struct query *q, int status, const char *code, const char *param,
+                  const char *text)
+{
+	struct query_bus *bus = q->bus;
+	if (q->state == QUERY_STREAMING) {
+		metric_add(bus->aborted, 1);
+		http_stream_abort(q->http, text);
+	} else {
+		if (status == 503)
+			http_respond_header(q->http, "Retry-After", "1");
+		http_respond_problem(q->http, status, code, param && *param ? param : NULL, "%s",
+		                     text);
+	}
+	finish(q);
+}
+
+void query_refuse_param(struct query *q, const struct param_error *error)
+{
+	query_refuse(q, 400, "invalid_parameter", error->param, error->text);
+}
+
+void query_refuse_memory(struct query *q)
+{
+	query_refuse(q, 503, "overloaded", NULL, "there is no memory for this request, try again");
+}
+
+/* Once a second at most: a broken route may be popular. */
+void query_refuse_broken(struct query *q, const char *why)
+{
+	struct query_bus *bus = q->bus;
+	int64_t now = loop_now(bus->loop);
+	if (!bus->logged_at || now - bus->logged_at >= 1000000) {
+		bus->logged_at = now;
+		log_error("query: %s of module %s: %s", q->route->pattern, q->route->owner->module,
+		          why);
+	}
+	query_refuse(q, 500, "internal_error", NULL,
+	             "the server could not answer this query; its log says why");
+}
+
+static void refuse_answer(struct query *q, enum pg_answer answer, const struct pg_error *error)
+{
+	const char *state = error ? error->sqlstate : "";
+	char why[700];
+	if (answer == PG_ANSWER_TIMEOUT || !strcmp(state, "57014")) {
+		query_refuse(
+		    q, 504, "timeout", NULL,
+		    "the query took longer than this server allows; ask for less, for instance "
+		    "a shorter time range");
+	} else if (answer == PG_ANSWER_AWAY || !strncmp(state, "08", 2) ||
+	           !strncmp(state, "40", 2) || !strncmp(state, "53", 2) ||
+	           !strncmp(state, "57", 2)) {
+		query_refuse(q, 503, "database_away", NULL,
+		             "the database cannot be reached, try again soon");
+	} else if (!strncmp(state, "22", 2)) { /* data exception: a value that SQL cannot take */
+		query_refuse(q, 400, "invalid_parameter", NULL, error->message);
+	} else {
+		snprintf(why, sizeof why, "the database refused the statement: %s (SQLSTATE %s)",
+		         error ? error->message : "", state);
+		query_refuse_broken(q, why);
+	}
+}
+
+/* ---- writing rows ---- */
+
+static void put_row(struct query *q, const PGresult *rows, int row)
+{
+	const struct cqrs_route *def = q->route->def;
+	if (q->media == MEDIA_CSV) {
+		row_writer_csv(&q->writer, rows, row, &q->body);
+		return;
+	}
+	if (def->row) {
+		struct cqrs_json out;
+		json_writer_init(&out, &q->body);
+		def->row(q->route->owner->self, &q->request, rows, row, &out);
+	} else {
+		row_writer_json(&q->writer, rows, row, &q->body);
+	}
+	if (q->media == MEDIA_NDJSON)
+		buf_putc(&q->body, '\n');
+}
+
+static bool begin_rows(struct query *q, const PGresult *rows)
+{
+	const struct cqrs_value *time = param_core(&q->request, PARAM_TIME_FORMAT);
+	enum row_time format = time->s.len == 7   ? ROW_TIME_RFC3339
+	                       : time->s.len == 4 ? ROW_TIME_UNIX
+	                                          : ROW_TIME_UNIX_MS;
+	if ((!q->route->def->row || q->media == MEDIA_CSV) &&
+	    !row_writer_init(&q->writer, rows, format, &q->trouble))
+		return false;
+	if (q->media == MEDIA_CSV)
+		row_writer_csv_header(rows, &q->body);
+	return true;
+}
+
+/* The cursor behind row `row`, the last of this page. */
+static void put_cursor(struct query *q, const PGresult *rows, int row)
+{
+	const char *const *key = q->route->def->key;
+	int columns[CQRS_KEY_MAX];
+	size_t n = 0;
+	for (; key[n]; n++)
+		columns[n] = PQfnumber(rows, key[n]);
+	const char *error =
+	    cursor_encode(q->next, q->route->hash ^ q->request.hash, rows, row, columns, n);
+	if (error)
+		buf_puts(&q->trouble, error);
+}
+
+static void on_rows(struct pg_query *pg, const PGresult *rows)
+{
+	struct query *q = ((struct statement *)pg)->query;
+	const struct cqrs_route *def = q->route->def;
+	bool array = q->media == MEDIA_JSON && !def->one;
+	q->n_rows = PQntuples(rows);
+	int n = def->one && q->n_rows ? 1 : q->n_rows;
+	if (q->page.limit && n > q->page.limit) {
+		n = (int)q->page.limit;
+		put_cursor(q, rows, n - 1);
+	}
+	if (!begin_rows(q, rows))
+		return;
+	q->body.max = q->bus->max_response_bytes;
+	if (array)
+		buf_putc(&q->body, '[');
+	for (int i = 0; i < n && !q->body.failed; i++) {
+		if (i && array)
+			buf_putc(&q->body, ',');
+		put_row(q, rows, i);
+	}
+	if (array)
+		buf_putc(&q->body, ']');
+	if (q->media == MEDIA_JSON)
+		buf_putc(&q->body, '\n');
+	q->too_large = q->body.failed;
+	metric_add(q->route->rows, n);
+}
+
+static void on_count(struct pg_query *pg, const PGresult *rows)
+{
+	struct query *q = ((struct statement *)pg)->query;
+	if (PQntuples(rows) == 1 && PQgetlength(rows, 0, 0) == 8)
+		q->total = (int64_t)pg_get64(PQgetvalue(rows, 0, 0));
+}
+
+/* ---- the response ---- */
+
+static void put_page_headers(struct query *q)
+{
+	char total[24];
+	if (q->page.counted) {
+		snprintf(total, sizeof total, "%" PRId64, q->total);
+		http_respond_header(q->http, "Total-Count", total);
+	}
+	if (q->next[0]) {
+		struct buf link = BUF_INIT;
+		page_link(&q->page, &link, http_request_path(q->http), http_request_query(q->http),
+		          q->next);
+		http_respond_header(q->http, "Link", buf_str(&link));
+		buf_release(&link);
+	}
+}
+
+/* All statements are done, and well. */
+static void respond(struct query *q)
+{
+	const char *type = media_type_content_type(q->media);
+	if (q->trouble.len || q->trouble.failed) {
+		query_refuse_broken(q, buf_str(&q->trouble));
+	} else if (q->too_large) {
+		query_refuse(
+		    q, 400, "answer_too_large", NULL,
+		    "the answer is larger than this server keeps in memory: ask for fewer rows, or "
+		    "for text/csv or application/x-ndjson where they are streamed");
+	} else if (q->route->def->one && !q->n_rows) {
+		query_refuse(q, 404, "not_found", NULL, "there is nothing with this name");
+	} else {
+		http_respond_header(q->http, "Vary", "Accept");
+		put_page_headers(q);
+		if (q->page.stream) { /* HEAD: as GET would begin */
+			http_stream_begin(q->http, 200, type, NULL, NULL);
+			http_stream_end(q->http);
+		} else {
+			http_respond(q->http, 200, type, q->body.data, q->body.len);
+		}
+		finish(q);
+	}
+}
+
+/* ---- streams ---- */
+
+static void on_writable(void *arg)
+{
+	struct query *q = arg;
+	if (q->rows.open)
+		pg_query_pause(&q->rows.pg, false);
+}
+
+static void flush(struct query *q)
+{
+	if (!q->body.len)
+		return;
+	bool more = http_stream_write(q->http, q->body.data, q->body.len);
+	buf_clear(&q->body);
+	if (!more && q->state == QUERY_STREAMING && q->rows.open)
+		pg_query_pause(&q->rows.pg, true);
+}
+
+static void on_stream_rows(struct pg_query *pg, const PGresult *rows)
+{
+	struct query *q = ((struct statement *)pg)->query;
+	if (q->state == QUERY_OVER)
+		return;
+	if (q->state == QUERY_WAITING) {
+		q->body.max = 0;
+		if (!begin_rows(q, rows)) {
+			query_refuse_broken(q, buf_str(&q->trouble));
+			return;
+		}
+		http_respond_header(q->http, "Vary", "Accept");
+		put_page_headers(q);
+		q->state = QUERY_STREAMING;
+		http_stream_begin(q->http, 200, media_type_content_type(q->media), on_writable, q);
+	}
+	int n = PQntuples(rows);
+	for (int i = 0; i < n; i++)
+		put_row(q, rows, i);
+	metric_add(q->route->rows, n);
+	if (q->body.failed)
+		query_refuse(q, 500, "internal_error", NULL, "out of memory");
+	else if (q->body.len >= STREAM_BYTES)
+		flush(q);
+}
+
+/* ---- the end of a statement ---- */
+
+static void on_done(struct pg_query *pg, enum pg_answer answer, const struct pg_error *error)
+{
+	struct statement *s = (struct statement *)pg;
+	struct query *q = s->query;
+	s->open = false;
+	if (q->state == QUERY_OVER) {
+		/* Abandoned: how it ended is nobody's concern. */
+	} else if (answer != PG_ANSWER_OK) {
+		refuse_answer(q, answer, error);
+	} else if (q->state == QUERY_STREAMING) {
+		flush(q);
+		if (q->state == QUERY_STREAMING) {
+			http_stream_end(q->http);
+			finish(q);
+		}
+	} else if (!q->rows.open && !q->count.open) {
+		respond(q);
+	}
+	query_let_go(q);
+}
+
+/* ---- sending ---- */
+
+static bool submit(struct query *q, struct statement *s, pg_query_result_fn *on_result, bool stream)
+{
+	struct cqrs_answer *answer = &s->answer;
+	s->pg.sql = answer->sql.data;
+	s->pg.n_params = answer->n;
+	s->pg.types = answer->types;
+	s->pg.values = answer->values;
+	s->pg.lengths = answer->lengths;
+	s->pg.deadline = http_request_time(q->http) + q->bus->timeout_us;
+	s->pg.stream = stream;
+	s->pg.on_result = on_result;
+	s->pg.done = on_done;
+	s->open = pg_pool_submit(q->bus->pool, &s->pg);
+	q->holds += s->open;
+	if (!s->open)
+		query_refuse(q, 503, "overloaded", NULL,
+		             "too many queries are waiting, try again soon");
+	return s->open;
+}
+
+bool query_submit_rows(struct query *q)
+{
+	bool stream = q->page.stream && http_request_method(q->http) != HTTP_HEAD;
+	q->state = QUERY_WAITING;
+	return submit(q, &q->rows, stream ? on_stream_rows : on_rows, stream);
+}
+
+bool query_submit_count(struct query *q)
+{
+	return submit(q, &q->count, on_count, false);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One question under way: what the bus decided, and how its rows become the
+ * response.  Private to query_bus.c, which decides, and query.c, which answers.
+ */
+#ifndef QUERY_H
+#define QUERY_H
+
+#include "answer.h"
+#include "cursor.h"
+#include "media_type.h"
+#include "page.h"
+#include "query_bus.h"
+#include "route.h"
+#include "row_writer.h"
+
+/*
+ * What a query is doing:
+ *
+ *     DECIDING ─► WAITING ─────────────────► OVER ─► (all done() came) recycled
+ *                    └───► STREAMING ─────────┘
+ *
+ * OVER: the response is complete, or the client is gone.
+ */
+enum query_state { QUERY_DECIDING, QUERY_WAITING, QUERY_STREAMING, QUERY_OVER };
+
+/* One statement in the pool; a query has one for its rows and may have one that counts. */
+struct statement {
+	struct pg_query pg; /* first: a statement is found back from it */
+	struct query *query;
+	struct cqrs_answer answer;
+	bool open; /* done() is due */
+};
+
+struct query {
+	struct query_bus *bus;
+	struct http_request *http; /* not to be used when OVER */
+	const struct route *route;
+	enum query_state state;
+	int holds; /* open statements, and the function that is at work; at 0 it is recycled */
+	enum media_type media;
+	struct page page;
+	struct cqrs_request request;
+	struct cursor cursor;
+	struct statement rows, count;
+	struct row_writer writer;
+	struct buf body;
+	struct buf trouble; /* why the rows cannot be written; not empty: 500 */
+	int n_rows;         /* that the statement returned */
+	int64_t total;
+	bool too_large;
+	char next[CURSOR_TEXT_MAX]; /* the cursor of the next page; "": there is none */
+	LIST_ENTRY(query) link;
+};
+
+struct query_bus {
+	struct loop *loop;
+	struct pg_pool *pool;
+	struct metrics *metrics;
+	size_t max_response_bytes;
+	int64_t timeout_us;
+	struct route_table routes;
+	struct owner **owners; /* of the routes, one for each module */
+	size_t n_owners;
+	struct buf page, openapi; /* made when first asked for */
+	LIST_HEAD(query_list, query) busy, idle;
+	int n_idle;
+	int64_t logged_at; /* when a statement's failure was logged last */
+	struct metric *aborted;
+};
+
+/* A query in DECIDING, held once; NULL: out of memory. */
+struct query *query_take(struct query_bus *bus, struct http_request *http,
+                         const struct route *route);
+void query_let_go(struct query *q);
+void query_free_idle(struct query_bus *bus);
+
+/* Sends a statement and holds the query until it is done; false after a refusal. */
+bool query_submit_rows(struct query *q);
+bool query_submit_count(struct query *q);
+
+/* Answers with a problem, or cuts a stream short; the query is OVER. */
+void query_refuse(struct query *q, int status, const char *code, const char *param,
+                  const char *text);
+void query_refuse_param(struct query *q, const struct param_error *error);
+void query_refuse_memory(struct query *q);
+/* A mistake in a module or in the schema: logged; the client learns no details. */
+void query_refuse_broken(struct query *q, const char *why);
+/* A loop_fn: the client of query `arg` is gone. */
+void query_on_gone(void *arg);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UTF-8 (RFC 3629), one character at a time.
+ */
+#ifndef UTF8_H
+#define UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* How many bytes (1 to 4) the character at `p` has; 0: it is not UTF-8, or cut off by `end`. */
+size_t utf8_length(const char *p, const char *end);
+/* Writes the character `c` (at most U+10FFFF) as 1 to 4 bytes; how many. */
+size_t utf8_encode(char *out, uint32_t c);
+
+#endif

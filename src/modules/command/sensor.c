@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sensors system, commands: telemetry readings become rows of sensor_data,
+ * descriptions of sensors become rows of sensors.
+ */
+#include <cqrs/command.h>
+#include <cqrs/json.h>
+#include <cqrs/time.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX       50   /* characters of type and location, as in sql/ */
+#define REMEMBERED     8192 /* entries of each memory; a power of two */
+#define NEW_PARTITIONS 64   /* that one message may cause */
+#define NEW_SENSORS    1024 /* ids in one statement */
+#define RETAIN_US      INT64_C(600000000)
+
+enum { UNKNOWN_CREATE, UNKNOWN_REFUSE };
+
+struct sensor_options {
+	const char *readings, *sensors;
+	int timestamp_unit, on_duplicate, unknown_sensors;
+	int64_t partition, retention;
+};
+
+#define OPTION(member, named, of_type, ...)                                                        \
+	{                                                                                          \
+		.name = named, .type = CQRS_OPTION_##of_type,                                      \
+		.offset = offsetof(struct sensor_options, member), __VA_ARGS__                     \
+	}
+
+static const struct cqrs_option options[] = {
+    OPTION(readings, "topics.readings", STRING, .initial = "logger.sensor.ts",
+	   .help = "topic of the readings: an array of them, or one alone"),
+    OPTION(sensors, "topics.sensors", STRING, .initial = "logger.sensor.instance",
+	   .help = "topic of the descriptions of sensors"),
+    OPTION(timestamp_unit, "timestamp_unit", CHOICE, .initial = "auto",
+	   .choices = "auto|s|ms|us|ns", .help = "unit of integer timestamps; auto: by magnitude"),
+    OPTION(on_duplicate, "on_duplicate", CHOICE, .initial = "ignore", .choices = "ignore|update",
+	   .help = "a reading of the same sensor and time again: the first or the last stands"),
+    OPTION(unknown_sensors, "unknown_sensors", CHOICE, .initial = "create",
+	   .choices = "create|refuse",
+	   .help = "readings of a sensor not in the table: register it, or make them dead letters"),
+    OPTION(partition, "partition", DURATION, .initial = "1d", .min = INT64_C(3600000000),
+	   .max = INT64_C(31622400000000), .help = "width of the partitions of sensor_data"),
+    OPTION(retention, "retention", DURATION, .initial = "0s", .min = 0,
+	   .max = INT64_C(3153600000000000),
+	   .help = "drop partitions whose readings are all older; 0s: keep for ever"),
+    CQRS_OPTIONS_END,
+};
+
+/* What was ensured, and in which batch; when full it is forgotten as a whole. */
+struct memory {
+	struct {
+		int64_t key;
+		uint64_t batch; /* 0: free */
+	} slots[REMEMBERED];
+	size_t n;
+};
+
+struct sensor {
+	const struct sensor_options *options;
+	struct cqrs_column columns[5];
+	struct cqrs_table_def def;
+	struct cqrs_table *data;
+	struct cqrs_statement *ensure_partition, *ensure_sensors, *put_sensor, *register_sensor;
+	struct memory partitions, sensors;
+	/* of the message at hand */
+	struct cqrs_value new_sensors[NEW_SENSORS];
+	size_t n_new_sensors;
+	int n_new_partitions;
+};
+
+/* ---- memory ---- */
+
+static uint64_t *find(struct memory *memory, int64_t key)
+{
+	size_t i = (size_t)(((uint64_t)key * UINT64_C(0x9E3779B97F4A7C15)) >> 40);
+	for (;; i++) {
+		i &= REMEMBERED - 1;
+		if (!memory->slots[i].batch || memory->slots[i].key == key)
+			break;
+	}
+	memory->slots[i].key = key;
+	return &memory->slots[i].batch;
+}
+
+static void forget(struct memory *memory)
+{
+	if (memory->n)
+		memset(memory, 0, sizeof *memory);
+}
+
+/* Whether it must be ensured in this batch; from then on it is remembered. */
+static bool is_new(struct memory *memory, int64_t key, const struct cqrs_batch *batch)
+{
+	uint64_t *number = find(memory, key);
+	if (*number && cqrs_batch_sees(batch, *number))
+		return false;
+	if (!*number && ++memory->n > REMEMBERED / 2) {
+		forget(memory);
+		memory->n = 1;
+		number = find(memory, key);
+	}
+	*number = cqrs_batch_number(batch);
+	return true;
+}
+
+/* ---- readings ---- */
+
+struct reading {
+	int64_t time_us;
+	int64_t sensor_id;
+	struct cqrs_value temperature, cpu;
+	bool has_time, has_id;
+	const char *wrong; /* NULL: nothing, so far */
+};
+
+static void read_time(const struct sensor *self, const struct cqrs_json_reader *r,
+		      enum cqrs_json_kind kind, struct reading *reading)
+{
+	reading->has_time = true;
+	if (kind == CQRS_JSON_INTEGER) {
+		if (!cqrs_time_from_epoch(r->integer,
+					  (enum cqrs_time_unit)self->options->timestamp_unit,
+					  &reading->time_us))
+			reading->wrong = "ts is outside of the years 1970 to 2200";
+	} else if (kind == CQRS_JSON_STRING) {
+		if (!cqrs_time_from_rfc3339(r->text, r->text_len, &reading->time_us))
+			reading->wrong = "ts is not an RFC 3339 time of the years 1970 to 2200";
+	} else {
+		reading->wrong = "ts must be an integer or an RFC 3339 string";
+	}
+}
+
+static void read_number(const struct cqrs_json_reader *r, enum cqrs_json_kind kind,
+			struct cqrs_value *value, struct reading *reading, const char *wrong)
+{
+	if (kind == CQRS_JSON_INTEGER || kind == CQRS_JSON_REAL)
+		*value = cqrs_float8(r->real);
+	else if (kind == CQRS_JSON_NULL)
+		*value = cqrs_null(CQRS_FLOAT8);
+	else
+		reading->wrong = wrong;
+}
+
+static bool is_named(const char *name, size_t len, const char *expected, size_t expected_len)
+{
+	return len == expected_len && !memcmp(name, expected, len);
+}
+
+#define IS(name) is_named(text, len, name, sizeof name - 1)
+
+enum member { MEMBER_OTHER, MEMBER_TS, MEMBER_ID, MEMBER_TEMPERATURE, MEMBER_CPU };
+
+static enum member member_named(const char *text, size_t len)
+{
+	return IS("ts")            ? MEMBER_TS
+	       : IS("sensor_id")   ? MEMBER_ID
+	       : IS("temperature") ? MEMBER_TEMPERATURE
+	       : IS("cpu")         ? MEMBER_CPU
+				   : MEMBER_OTHER;
+}
+
+/* Reads the members of an object whose '{' was just read; false: not JSON. */
+static bool read_reading(const struct sensor *self, struct cqrs_json_reader *r,
+			 struct reading *reading)
+{
+	enum cqrs_json_kind kind;
+	*reading = (struct reading){.temperature = cqrs_null(CQRS_FLOAT8),
+				    .cpu = cqrs_null(CQRS_FLOAT8)};
+	while ((kind = cqrs_json_next(r)) == CQRS_JSON_STRING) {
+		enum member member = member_named(r->text, r->text_len);
+		kind = cqrs_json_next(r);
+		if (member == MEMBER_TS) {
+			read_time(self, r, kind, reading);
+		} else if (member == MEMBER_ID) {
+			reading->has_id = true;
+			reading->sensor_id = kind == CQRS_JSON_INTEGER ? r->integer : 0;
+			if (reading->sensor_id < 1 || reading->sensor_id > INT32_MAX)
+				reading->wrong = "sensor_id must be an integer of 1 to 2147483647";
+		} else if (member == MEMBER_TEMPERATURE) {
+			read_number(r, kind, &reading->temperature, reading,
+				    "temperature must be a number or null");
+		} else if (member == MEMBER_CPU) {
+			read_number(r, kind, &reading->cpu, reading, "cpu must be a number or null");
+		}
+		if (!cqrs_json_skip(r, kind))
+			return false;
+	}
+	if (!reading->has_time || !reading->has_id)
+		reading->wrong = reading->wrong      ? reading->wrong
+				 : reading->has_time ? "sensor_id is missing"
+						     : "ts is missing";
+	else if (!reading->wrong && reading->temperature.is_null && reading->cpu.is_null)
+		reading->wrong = "temperature and cpu are both missing";
+	return kind == CQRS_JSON_END;
+}
+
+static void ensure_sensors(struct sensor *self, struct cqrs_batch *batch)
+{
+	struct cqrs_value ids = {.type = CQRS_INT4_ARRAY,
+				 .a = {self->new_sensors, self->n_new_sensors}};
+	if (self->n_new_sensors)
+		cqrs_ensure(batch, self->ensure_sensors, &ids);
+	self->n_new_sensors = 0;
+}
+
+/* Makes sure that there is a partition; false: this message had enough new ones. */
+static bool ensure_partition(struct sensor *self, struct cqrs_batch *batch, int64_t time_us)
+{
+	int64_t low = time_us - time_us % self->options->partition;
+	uint64_t *number = find(&self->partitions, low);
+	if (*number && cqrs_batch_sees(batch, *number))
+		return true;
+	if (self->n_new_partitions == NEW_PARTITIONS)
+		return false;
+	self->n_new_partitions++;
+	is_new(&self->partitions, low, batch);
+	struct cqrs_value range[] = {cqrs_timestamptz(low),
+				     cqrs_timestamptz(low + self->options->partition)};
+	cqrs_ensure(batch, self->ensure_partition, range);
+	return true;
+}
+
+static void accept(struct sensor *self, struct cqrs_batch *batch, const struct reading *reading)
+{
+	int32_t id = (int32_t)reading->sensor_id;
+	if (reading->wrong) {
+		cqrs_refuse_element(batch, "%s", reading->wrong);
+		return;
+	}
+	if (!ensure_partition(self, batch, reading->time_us)) {
+		cqrs_refuse_element(batch, "the readings of one message may open %d partitions of "
+					   "sensor_data, this would be one more",
+				    NEW_PARTITIONS);
+		return;
+	}
+	if (self->options->unknown_sensors == UNKNOWN_CREATE && is_new(&self->sensors, id, batch)) {
+		self->new_sensors[self->n_new_sensors++] = cqrs_int4(id);
+		if (self->n_new_sensors == NEW_SENSORS)
+			ensure_sensors(self, batch);
+	}
+	struct cqrs_value row[] = {cqrs_int4(id), cqrs_timestamptz(reading->time_us),
+				   reading->temperature, reading->cpu};
+	cqrs_append(batch, self->data, row);
+}
+
+/* The elements of an array whose '[' was just read; false: not JSON. */
+static bool read_array(struct sensor *self, struct cqrs_json_reader *r, const char *value,
+		       struct cqrs_batch *batch)
+{
+	enum cqrs_json_kind kind;
+	struct reading reading;
+	for (int32_t i = 0; (kind = cqrs_json_next(r)) != CQRS_JSON_END; i++) {
+		size_t begin = cqrs_json_offset(r) - 1;
+		if (kind == CQRS_JSON_OBJECT) {
+			if (!read_reading(self, r, &reading))
+				return false;
+			cqrs_element(batch, i, value + begin, cqrs_json_offset(r) - begin);
+			accept(self, batch, &reading);
+		} else {
+			if (!cqrs_json_skip(r, kind))
+				return false;
+			cqrs_element(batch, i, NULL, 0);
+			cqrs_refuse_element(batch, "a reading must be an object");
+		}
+	}
+	return true;
+}
+
+static void handle_readings(void *arg, const struct cqrs_message *msg, struct cqrs_batch *batch)
+{
+	struct sensor *self = arg;
+	struct cqrs_json_reader r;
+	struct reading reading;
+	bool ok = false;
+	if (!msg->value) {
+		cqrs_refuse(batch, "a message without value is not a reading");
+		return;
+	}
+	self->n_new_sensors = 0;
+	self->n_new_partitions = 0;
+	cqrs_json_reader_init(&r, msg->value, msg->value_len);
+	enum cqrs_json_kind kind = cqrs_json_next(&r);
+	if (kind == CQRS_JSON_ARRAY)
+		ok = read_array(self, &r, msg->value, batch);
+	else if (kind == CQRS_JSON_OBJECT)
+		ok = read_reading(self, &r, &reading);
+	if (!ok || cqrs_json_next(&r) != CQRS_JSON_DONE)
+		cqrs_refuse(batch, "not JSON: %s at byte %zu", r.error ? r.error : "unexpected end",
+			    cqrs_json_offset(&r));
+	else if (kind == CQRS_JSON_OBJECT)
+		accept(self, batch, &reading);
+	ensure_sensors(self, batch);
+	cqrs_json_reader_release(&r);
+}
+
+/* ---- sensors ---- */
+
+/* A text member; NULL, after refusing, when it is not one that fits. */
+static const char *text_member(const json_t *object, const char *name, struct cqrs_batch *batch)
+{
+	const json_t *member = json_object_get(object, name);
+	size_t characters = 0;
+	if (!member)
+		return "";
+	if (!json_is_string(member)) {
+		cqrs_refuse(batch, "%s must be a string", name);
+		return NULL;
+	}
+	for (const char *p = json_string_value(member); *p; p++)
+		characters += (*p & 0xC0) != 0x80; /* not a continuation byte of UTF-8 */
+	if (characters > TEXT_MAX) {
+		cqrs_refuse(batch, "%s has %zu characters, at most %d fit", name, characters,
+			    TEXT_MAX);
+		return NULL;
+	}
+	return json_string_value(member);
+}
+
+static void put_sensor(struct sensor *self, const json_t *object, struct cqrs_batch *batch)
+{
+	const json_t *id = json_object_get(object, "id");
+	const char *type = text_member(object, "type", batch);
+	const char *location = type ? text_member(object, "location", batch) : NULL;
+	if (!location)
+		return;
+	if (!id) {
+		struct cqrs_value params[] = {cqrs_text(type), cqrs_text(location)};
+		cqrs_execute(batch, self->register_sensor, params, CQRS_ANY_ROWS, NULL);
+		return;
+	}
+	if (!json_is_integer(id) || json_integer_value(id) < 1 ||
+	    json_integer_value(id) > INT32_MAX) {
+		cqrs_refuse(batch, "id must be an integer of 1 to 2147483647");
+		return;
+	}
+	struct cqrs_value params[] = {cqrs_int4((int32_t)json_integer_value(id)), cqrs_text(type),
+				      cqrs_text(location)};
+	cqrs_execute(batch, self->put_sensor, params, 1, "the sensor was not stored");
+}
+
+static void handle_sensors(void *arg, const struct cqrs_message *msg, struct cqrs_batch *batch)
+{
+	json_error_t error;
+	if (!msg->value) {
+		cqrs_refuse(batch, "a message without value is not a sensor");
+		return;
+	}
+	json_t *object = json_loadb(msg->value, msg->value_len, JSON_REJECT_DUPLICATES, &error);
+	if (!object)
+		cqrs_refuse(batch, "not JSON: %s at byte %d", error.text, error.position);
+	else if (!json_is_object(object))
+		cqrs_refuse(batch, "a sensor must be an object");
+	else
+		put_sensor(arg, object, batch);
+	json_decref(object);
+}
+
+/* ---- life ---- */
+
+static void dropped(void *arg)
+{
+	struct sensor *self = arg;
+	forget(&self->partitions);
+	forget(&self->sensors);
+}
+
+static void declare_data(struct sensor *self, struct cqrs_setup *setup)
+{
+	bool refuse = self->options->unknown_sensors == UNKNOWN_REFUSE;
+	const struct cqrs_column columns[] = {
+	    {.name = "sensor_id",
+	     .type = CQRS_INT4,
+	     .key = true,
+	     .references = refuse ? "sensors(id)" : NULL},
+	    {.name = "time", .type = CQRS_TIMESTAMPTZ, .key = true},
+	    {.name = "temperature", .type = CQRS_FLOAT8},
+	    {.name = "cpu", .type = CQRS_FLOAT8},
+	    {.name = NULL},
+	};
+	memcpy(self->columns, columns, sizeof columns);
+	self->def = (struct cqrs_table_def){
+	    .name = "sensor_data",
+	    .columns = self->columns,
+	    .on_duplicate =
+		self->options->on_duplicate ? CQRS_DUPLICATE_UPDATE : CQRS_DUPLICATE_IGNORE,
+	};
+	self->data = cqrs_setup_table(setup, &self->def);
+}
+
+static void declare_statements(struct sensor *self, struct cqrs_setup *setup)
+{
+	static const enum cqrs_type range[] = {CQRS_TIMESTAMPTZ, CQRS_TIMESTAMPTZ};
+	static const enum cqrs_type ids[] = {CQRS_INT4_ARRAY};
+	static const enum cqrs_type sensor[] = {CQRS_INT4, CQRS_TEXT, CQRS_TEXT};
+	self->ensure_partition =
+	    cqrs_setup_statement(setup, "SELECT sensor_data_partition($1, $2)", range, 2);
+	/* In order, so that two writers do not wait for each other. */
+	self->ensure_sensors = cqrs_setup_statement(
+	    setup, "INSERT INTO sensors (id) SELECT id FROM unnest($1) AS id ORDER BY id"
+		   " ON CONFLICT DO NOTHING",
+	    ids, 1);
+	self->put_sensor = cqrs_setup_statement(
+	    setup, "INSERT INTO sensors (id, type, location) VALUES ($1, $2, $3)"
+		   " ON CONFLICT (id) DO UPDATE SET type = EXCLUDED.type, location = EXCLUDED.location",
+	    sensor, 3);
+	self->register_sensor =
+	    cqrs_setup_statement(setup, "SELECT sensor_register($1, $2)", sensor + 1, 2);
+}
+
+static void *start(struct cqrs_setup *setup, const void *opts)
+{
+	struct sensor *self = calloc(1, sizeof *self);
+	char sql[100];
+	if (!self) {
+		cqrs_setup_fail(setup, "out of memory");
+		return NULL;
+	}
+	self->options = opts;
+	cqrs_setup_topic(setup, self->options->readings, handle_readings);
+	cqrs_setup_topic(setup, self->options->sensors, handle_sensors);
+	declare_data(self, setup);
+	declare_statements(self, setup);
+	if (self->options->retention) {
+		snprintf(sql, sizeof sql,
+			 "SELECT sensor_data_retain(interval '%" PRId64 " microseconds')",
+			 self->options->retention);
+		cqrs_setup_periodic(setup, RETAIN_US, sql);
+	}
+	return self;
+}
+
+static void stop(void *self)
+{
+	free(self);
+}
+
+CQRS_COMMAND_MODULE(sensor, .summary = "stores telemetry and descriptions of sensors",
+		    .options = options, .options_size = sizeof(struct sensor_options),
+		    .start = start, .stop = stop, .dropped = dropped);
