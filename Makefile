@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: MIT
 # Builds cqrsd, its modules, and everything that proves them.  `make help` lists the targets.
 
-BUILD   ?= build
-PREFIX  ?= /usr/local
-DESTDIR ?=
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+TIME    ?= 120
+NEED    := t/support/need
 VERSION := 0.1.0
+
+# What this Makefile installs by itself must be there before pkg-config is asked.
+INSTALLS := all check check-asan check-valgrind check-unit check-e2e demo run bench coverage install debug
+ifneq ($(filter $(INSTALLS),$(or $(MAKECMDGOALS),all)),)
+ifeq ($(MAKELEVEL),0)
+NEEDED := $(shell $(NEED) build >&2 || echo failed)
+$(if $(NEEDED),$(error what is named above is needed to build))
+endif
+endif
 
 PACKAGES := libevent_core rdkafka libpq jansson yaml-0.1
 PKG      := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
@@ -32,6 +43,8 @@ CORE_OBJ := $(CORE:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/sql.o
 MOD_OBJ  := $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/obj/modules/query/%.o)
 MOD_SO   := $(COMMANDS:%=$(BUILD)/modules/command/%.so) $(QUERIES:%=$(BUILD)/modules/query/%.so)
 UNIT     := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/check_*.c))
+FUZZ     := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
+C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/fuzz/*.c t/support/*.c)
 
 # The registry and --version are told what is linked in, and as what.
 $(BUILD)/obj/core/%.o: ALL_CFLAGS += -DCQRSD_VERSION='"$(VERSION)"' \
@@ -65,8 +78,106 @@ $(BUILD)/t/%: t/unit/%.c $(CORE_OBJ) $(MOD_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MF $@.d $(ALL_LDFLAGS) -o $@ $< $(CORE_OBJ) $(MOD_OBJ) $(LIBS) -lcheck -lsubunit -lrt
 
+.PHONY: debug
+debug: ## without optimisation, in build/debug
+	$(MAKE) BUILD=build/debug OPT="-O0 -g3" HARDEN=
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+.PHONY: asan
+asan: ## with ASan and UBSan, in build/asan
+	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)"
+
+.PHONY: run
+run: all ## the daemon with etc/cqrs.yaml
+	$(BUILD)/cqrsd -c etc/cqrs.yaml
+
+.PHONY: demo
+demo: need-demo all ## telemetry in through Kafka and out as JSON, in front of your eyes
+	t/support/demo
+
+.PHONY: check
+check: need-check all check-unit check-e2e ## all tests: what .ci/run runs
+
+# A program of each kind that fails stops the rest, so that its output stands last.
+.PHONY: check-unit
+check-unit: need-check $(UNIT) ## the unit tests
+	@set -e; for program in $(UNIT); do CK_VERBOSITY=minimal $$program; done
+
+.PHONY: check-e2e
+check-e2e: need-check all ## the end-to-end tests
+	/usr/bin/python3 -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider t/e2e
+
+.PHONY: check-asan
+check-asan: need-check ## all tests again, under ASan and UBSan
+	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit
+	CQRSD_BUILD=build/asan /usr/bin/python3 -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider t/e2e
+
+.PHONY: check-valgrind
+check-valgrind: need-bench all ## leaks over a start, requests, messages and a stop
+	CQRSD_VALGRIND=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider t/e2e/test_valgrind.py
+
+.PHONY: coverage
+coverage: need-check ## which lines the tests reach, in build/coverage/report.txt
+	$(MAKE) BUILD=build/coverage OPT="-O0 -g --coverage" HARDEN= LDFLAGS=--coverage all check-unit
+	CQRSD_BUILD=build/coverage /usr/bin/python3 -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider t/e2e
+	gcov -r -n $(CORE_OBJ:$(BUILD)/%=build/coverage/%) 2>/dev/null | \
+		awk '/^File .src/ {file=$$2} /^Lines/ && file {print $$0, file; file=""}' > build/coverage/report.txt
+	@tail -5 build/coverage/report.txt
+
+.PHONY: lint
+lint: need-lint ## clang's warnings, its analyzer, and the layout of the sources
+	$(MAKE) BUILD=build/clang CC=clang CI=1 all
+	clang-format --dry-run -Werror $(C_FILES)
+	scan-build --status-bugs -o build/scan $(MAKE) BUILD=build/scan-obj CC=clang all
+
+.PHONY: format
+format: need-lint ## lays the sources out
+	clang-format -i $(C_FILES)
+
+# The parsers of foreign bytes under libFuzzer; what it finds stays out of the tree.
+FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
+.PHONY: fuzz
+fuzz: need-fuzz $(FUZZ:%=fuzz-%) ## each fuzz target for TIME=120 seconds
+
+.PHONY: $(FUZZ:%=fuzz-%)
+$(FUZZ:%=fuzz-%): fuzz-%:
+	$(MAKE) BUILD=build/fuzz CC=clang OPT="$(FUZZ_FLAGS)" HARDEN= build/fuzz/fuzz_$*
+	@mkdir -p build/fuzz/found/$*
+	build/fuzz/fuzz_$* -max_total_time=$(TIME) -rss_limit_mb=4096 -timeout=10 -print_final_stats=1 \
+		$(if $(wildcard t/fuzz/$*.dict),-dict=t/fuzz/$*.dict) \
+		-artifact_prefix=build/fuzz/found/$*- build/fuzz/found/$* t/fuzz/corpus/$*
+
+$(BUILD)/fuzz_%: t/fuzz/fuzz_%.c $(CORE_OBJ) $(MOD_OBJ)
+	$(CC) $(ALL_CFLAGS) -MF $@.d -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $< $(CORE_OBJ) $(MOD_OBJ) $(LIBS)
+
+.PHONY: bench
+bench: need-bench all ## how fast, against what
+	/usr/bin/python3 bench/bench
+
+.PHONY: install
+install: all ## respects PREFIX and DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/cqrs \
+		$(DESTDIR)$(PREFIX)/lib/cqrsd/command $(DESTDIR)$(PREFIX)/lib/cqrsd/query \
+		$(DESTDIR)$(PREFIX)/share/doc/cqrsd
+	install -m 755 $(BUILD)/cqrsd $(DESTDIR)$(PREFIX)/bin
+	install -m 644 include/cqrs/*.h $(DESTDIR)$(PREFIX)/include/cqrs
+	install -m 644 etc/cqrs.yaml README.md $(DESTDIR)$(PREFIX)/share/doc/cqrsd
+	@for so in $(MOD_SO:$(BUILD)/modules/%=%); do \
+		install -m 644 $(BUILD)/modules/$$so $(DESTDIR)$(PREFIX)/lib/cqrsd/$$so; done
+
+.PHONY: compile_commands.json
+compile_commands.json: ## for editors (needs bear)
+	bear -- $(MAKE) -B all
+
+.PHONY: clean
+clean: ## forgets what was built
+	rm -rf build
+
+need-%:
+	@$(NEED) $*
+
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-zA-Z_-]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-zA-Z0-9_.-]*:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

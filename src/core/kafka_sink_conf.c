@@ -63,7 +63,7 @@ static bool add_properties(rd_kafka_conf_t *conf, const struct cqrs_option_pair 
 		if (why)
 			buf_printf(errors, "kafka.properties: %s cannot be set: %s\n", name, why);
 		else if (rd_kafka_conf_set(conf, name, properties->value, text, sizeof text))
-			buf_printf(errors, "kafka.properties: %s\n", text);
+			buf_printf(errors, "kafka.properties: %s: %s\n", name, text);
 		else
 			continue;
 		fine = false;

@@ -191,12 +191,16 @@ static void put_row(struct query *q, const PGresult *rows, int row)
 		buf_putc(&q->body, '\n');
 }
 
+static enum row_time time_format(const struct cqrs_value *name)
+{
+	if (name->s.len == 4)
+		return ROW_TIME_UNIX;
+	return name->s.data[0] == 'u' ? ROW_TIME_UNIX_MS : ROW_TIME_RFC3339;
+}
+
 static bool begin_rows(struct query *q, const PGresult *rows)
 {
-	const struct cqrs_value *time = param_core(&q->request, PARAM_TIME_FORMAT);
-	enum row_time format = time->s.len == 7   ? ROW_TIME_RFC3339
-	                       : time->s.len == 4 ? ROW_TIME_UNIX
-	                                          : ROW_TIME_UNIX_MS;
+	enum row_time format = time_format(param_core(&q->request, PARAM_TIME_FORMAT));
 	if ((!q->route->def->row || q->media == MEDIA_CSV) &&
 	    !row_writer_init(&q->writer, rows, format, &q->trouble))
 		return false;
