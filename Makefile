@@ -7,6 +7,7 @@ endif
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
+SYSCONFDIR ?= /etc
 TIME    ?= 120
 NEED    := t/support/need
 VERSION := 0.1.0
@@ -47,7 +48,7 @@ FUZZ     := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
 C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/fuzz/*.c t/support/*.c)
 
 # The registry and --version are told what is linked in, and as what.
-$(BUILD)/obj/core/%.o: ALL_CFLAGS += -DCQRSD_VERSION='"$(VERSION)"' \
+$(BUILD)/obj/core/%.o: ALL_CFLAGS += -DCQRSD_VERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' \
 	-DLINKED_COMMANDS='"$(COMMANDS)"' -DLINKED_QUERIES='"$(QUERIES)"'
 
 .PHONY: all
@@ -114,7 +115,7 @@ check-asan: need-check ## all tests again, under ASan and UBSan
 
 .PHONY: check-valgrind
 check-valgrind: need-bench all ## leaks over a start, requests, messages and a stop
-	CQRSD_VALGRIND=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider t/e2e/test_valgrind.py
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider t/e2e/test_valgrind.py
 
 .PHONY: coverage
 coverage: need-check ## which lines the tests reach, in build/coverage/report.txt

@@ -58,6 +58,18 @@ BEGIN
 END
 $$;
 
+-- Cuts off members that hold locks on the offsets of a group and sleep: stopped
+-- in the middle of a COPY, a client keeps its transaction open, and while the
+-- server waits for it neither statement_timeout nor keepalives end that.
+CREATE FUNCTION cqrs.evict(consumer_group text, older_than interval) RETURNS integer
+LANGUAGE sql AS $$
+    SELECT count(pg_terminate_backend(pid))::integer
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+        AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - older_than
+        AND strpos(query, format('cqrs.advance(%L', consumer_group)) > 0
+$$;
+
 -- Runs `insert_sql`, which stores the staged rows $1 <= cqrs_n < $2, and where
 -- the database refuses some of them, halves the range until it is known which.
 -- A row of the answer has either `stored`, or the refused row and why.

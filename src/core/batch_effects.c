@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define REASON_MAX 500
+#define EVENT_MAX  900000 /* bytes; Kafka takes 1 MB with what it adds, unless it is told otherwise */
 
 static struct batch_message *message_now(struct cqrs_batch *batch)
 {
@@ -270,6 +271,11 @@ void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key, 
 	size_t begin = tuples->len;
 	if (!element)
 		return;
+	if (strlen(json) + (key ? strlen(key) : 0) > EVENT_MAX) {
+		cqrs_refuse_element(batch, "its event for %s has more than %d bytes", topic,
+				    EVENT_MAX);
+		return;
+	}
 	/* The columns topic, key and payload of cqrs.outbox. */
 	struct cqrs_value fields[] = {
 	    cqrs_text(topic),

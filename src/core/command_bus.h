@@ -48,6 +48,8 @@ bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *se
 
 /* Topics that the modules have declared. */
 const char *const *command_bus_topics(const struct command_bus *bus, int *n);
+/* The tables that they have declared, counted from 0; NULL behind the last. */
+const struct cqrs_table_def *command_bus_table(const struct command_bus *bus, int i);
 /* `events` is called whenever a transaction with events has been committed. */
 void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg);
 

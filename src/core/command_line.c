@@ -5,6 +5,7 @@
 #include "buf.h"
 #include "cmd.h"
 #include "daemon.h"
+#include "kafka_sink.h"
 #include "log.h"
 
 #include <getopt.h>
@@ -24,16 +25,18 @@ typedef int cmd_fn(struct cmd *cmd);
 
 struct subcommand {
 	const char *name;
-	const char *arguments;
-	const char *help;
+	const char *help; /* lines after the first are indented to stand below it */
 	cmd_fn *run;
 };
 
 /* A new subcommand is a row here and a file cmd_NAME.c. */
 static const struct subcommand subcommands[] = {
-    {"migrate", "", "bring the schema of the database up to date", cmd_migrate},
-    {"produce", "TOPIC [-k] [-p PARTITION] [-H NAME=VALUE]... [--rate N]",
-     "send the lines of stdin to Kafka, or to the embedded broker of a running cqrsd", cmd_produce},
+    {"migrate", "bring the schema of the database up to date", cmd_migrate},
+    {"produce",
+     "send the lines of stdin to Kafka, also to the broker embedded in a running cqrsd:\n"
+     "                                TOPIC [-k] [-p PARTITION] [-H NAME=VALUE]... [--rate N],\n"
+     "                                -k: each line is KEY<TAB>VALUE; N: messages per second",
+     cmd_produce},
 };
 
 #define N_SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])
@@ -91,8 +94,7 @@ static int print_help(void)
 	struct buf out = BUF_INIT;
 	buf_puts(&out, usage);
 	for (size_t i = 0; i < N_SUBCOMMANDS; i++)
-		buf_printf(&out, "  cqrsd [-c FILE] %s%s%s\n%32s%s\n", subcommands[i].name,
-		           *subcommands[i].arguments ? " " : "", subcommands[i].arguments, "",
+		buf_printf(&out, "  cqrsd [-c FILE] %-13s %s\n", subcommands[i].name,
 		           subcommands[i].help);
 	buf_puts(&out, usage_rest);
 	buf_puts(&out, "\nThe configuration file:\n");
@@ -154,6 +156,8 @@ int cmd_load(struct cmd *cmd, bool with_modules)
 	/* Of modules and core in one go, in the order of lines. */
 	if (cmd->config)
 		fine = config_report(cmd->config, &errors) && fine;
+	if (fine)
+		fine = kafka_sink_check_properties(cmd->config->core.kafka.properties, &errors);
 	fputs(buf_str(&errors), stderr);
 	buf_release(&errors);
 	if (fine)

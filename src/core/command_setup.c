@@ -155,6 +155,11 @@ const char *const *command_bus_topics(const struct command_bus *bus, int *n)
 	return bus->topic_names;
 }
 
+const struct cqrs_table_def *command_bus_table(const struct command_bus *bus, int i)
+{
+	return i < bus->n_tables ? bus->tables[i]->def : NULL;
+}
+
 void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg)
 {
 	bus->on_events = events;

@@ -68,8 +68,8 @@ const struct cqrs_option config_options[] = {
            "rows in one transaction"),
     NUMBER(DURATION, "postgres.write.max_delay", postgres.write.max_delay, 0, 10 * S, "20ms",
            "how long a batch that is not full waits for more"),
-    NUMBER(DURATION, "postgres.write.timeout", postgres.write.timeout, 1 * S, 60 * MIN, "30s",
-           "statement_timeout of the writers"),
+    NUMBER(DURATION, "postgres.write.timeout", postgres.write.timeout, 1 * S, 60 * MIN, "10s",
+           "time a transaction may take, and hold its locks"),
 
     STRING("http.listen", http.listen, "127.0.0.1:8080",
            "address:port, or unix:/path; port 0: any that is free"),

@@ -193,12 +193,6 @@ static bool start_commands(struct daemon *d)
 	return true;
 }
 
-static void on_events(void *arg)
-{
-	struct daemon *d = arg;
-	outbox_poke(d->outbox);
-}
-
 static bool start_outbox(struct daemon *d)
 {
 	if (!d->commands)
@@ -216,7 +210,7 @@ static bool start_outbox(struct daemon *d)
 	    outbox_new(d->loop, d->core->postgres.dsn, d->sink, d->metrics, d->health);
 	if (!d->outbox)
 		return false;
-	command_bus_on_events(d->commands, on_events, d);
+	command_bus_on_events(d->commands, outbox_poke, d->outbox);
 	return true;
 }
 
@@ -277,6 +271,7 @@ static bool start_http(struct daemon *d)
 	    .idle_timeout_us = core->http.idle_timeout,
 	    .max_body = core->http.max_body,
 	    .max_connections = core->http.max_connections,
+	    .max_memory = core->memory / 8,
 	};
 	d->http = http_server_new(d->loop, &d->http_config, d->metrics, query_bus_handle,
 				  d->queries);

@@ -149,10 +149,16 @@ static void invite_body(struct http_connection *c)
 		buf_puts(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
+static bool stream_waits(const struct http_connection *c)
+{
+	const struct http_request *first = TAILQ_FIRST(&c->requests);
+	return first && first->writer_waits;
+}
+
 static void let_stream_write(struct http_connection *c)
 {
 	struct http_request *req = TAILQ_FIRST(&c->requests);
-	if (!req || !req->writer_waits || http_connection_unwritten(c) >= HTTP_STREAM_MAX / 2)
+	if (!stream_waits(c) || http_connection_unwritten(c) >= HTTP_STREAM_MAX / 2)
 		return;
 	req->writer_waits = false;
 	if (req->writable)
@@ -184,7 +190,8 @@ static void write_some(struct http_connection *c)
 	if (http_connection_unwritten(c))
 		return;
 	drop_output(c);
-	c->write_since = 0;
+	/* A stream that waits for its turn waits for the client, who has a deadline. */
+	c->write_since = stream_waits(c) ? now : 0;
 	/* An idle time begins when the answer is out. */
 	if (!c->in_head && !c->in_body && !c->ended)
 		c->read_since = now;
@@ -193,13 +200,11 @@ static void write_some(struct http_connection *c)
 /* Watches for what can go on; the kernel is told only when that changes. */
 static void watch(struct http_connection *c)
 {
-	const struct http_request *first = TAILQ_FIRST(&c->requests);
-	bool stream_waits = first && first->writer_waits;
 	bool can_parse = http_input_can_parse(c);
 	short what = EV_PERSIST;
 	if (wants_to_read(c) && !can_parse)
 		what |= EV_READ;
-	if (http_connection_unwritten(c) || stream_waits || can_parse)
+	if (http_connection_unwritten(c) || stream_waits(c) || can_parse)
 		what |= EV_WRITE;
 	if (what == event_get_events(&c->event))
 		return;
@@ -251,8 +256,7 @@ static void finish(struct http_connection *c)
 void http_connection_settle(struct http_connection *c)
 {
 	c->is_settling = true;
-	if (c->input && c->state == HTTP_OPEN && http_connection_has_room(c) && !c->lost &&
-	    !c->in_head && !c->in_body)
+	if (!c->lost && http_input_can_parse(c))
 		http_input_parse(c);
 	if (c->ended && !c->input && c->state == HTTP_OPEN)
 		c->state = HTTP_CLOSING;

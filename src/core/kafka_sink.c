@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 #include <librdkafka/rdkafka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,6 +20,9 @@
 /* How long freeing waits for librdkafka to hand back what was purged. */
 #define PURGE_WAIT_MS     2000
 #define REOPEN_BACKOFF_US 1000000
+/* How soon after a send the broker threads are woken once more, and how late at most. */
+#define NUDGE_MIN_US 5000
+#define NUDGE_MAX_US 500000
 
 TAILQ_HEAD(kafka_records, kafka_record);
 
@@ -30,7 +34,10 @@ struct kafka_sink {
 	rd_kafka_queue_t *queue;
 	int wake; /* an eventfd: librdkafka's threads write it when there are reports */
 	struct event *event;
-	struct timer *timer;
+	struct timer *timer; /* refused records, and making the producer anew */
+	struct timer *nudge;
+	int64_t nudge_us;
+	char topic[256]; /* of the record that armed it */
 	struct kafka_records sent, refused;
 	size_t bytes;
 	int in_flight;
@@ -179,6 +186,37 @@ static void on_timer(void *arg)
 		timer_arm(sink->timer, REOPEN_BACKOFF_US);
 }
 
+/* The request is sent and not waited for; librdkafka learns from the answer all the same. */
+static void ask_for_topic(struct kafka_sink *sink, const char *name)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(sink->rk, name, NULL);
+	if (!topic)
+		return;
+	if (rd_kafka_metadata(sink->rk, 0, topic, &metadata, 0) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		rd_kafka_metadata_destroy(metadata);
+	rd_kafka_topic_destroy(topic);
+}
+
+/*
+ * The first record of a topic would wait up to two seconds in librdkafka 2.0.2:
+ * where the topic lives is asked for once a second, and the broker's thread
+ * sleeps through the arrival of its first messages (a flush wakes it).
+ */
+static void on_nudge(void *arg)
+{
+	struct kafka_sink *sink = arg;
+	if (!sink->in_flight || !sink->rk) {
+		sink->nudge_us = NUDGE_MIN_US;
+		return;
+	}
+	if (sink->nudge_us == NUDGE_MIN_US)
+		ask_for_topic(sink, sink->topic);
+	rd_kafka_flush(sink->rk, 0);
+	sink->nudge_us = sink->nudge_us < NUDGE_MAX_US / 2 ? sink->nudge_us * 2 : NUDGE_MAX_US;
+	timer_arm(sink->nudge, sink->nudge_us);
+}
+
 struct kafka_sink *kafka_sink_new(struct loop *loop, const struct kafka_sink_config *config,
                                   struct health_check *health)
 {
@@ -193,7 +231,9 @@ struct kafka_sink *kafka_sink_new(struct loop *loop, const struct kafka_sink_con
 	/* Nonblocking, or librdkafka's threads could hang in it. */
 	sink->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	sink->timer = timer_new(loop, on_timer, sink);
-	if (sink->wake < 0 || !sink->timer)
+	sink->nudge = timer_new(loop, on_nudge, sink);
+	sink->nudge_us = NUDGE_MIN_US;
+	if (sink->wake < 0 || !sink->timer || !sink->nudge)
 		goto fail;
 	sink->event = event_new(loop_base(loop), sink->wake, EV_READ | EV_PERSIST, on_wake, sink);
 	if (!sink->event || event_add(sink->event, NULL) || !open_sink(sink))
@@ -235,9 +275,18 @@ void kafka_sink_free(struct kafka_sink *sink)
 	if (sink->event)
 		event_free(sink->event);
 	timer_free(sink->timer);
+	timer_free(sink->nudge);
 	if (sink->wake >= 0)
 		close(sink->wake);
 	free(sink);
+}
+
+static void arm_nudge(struct kafka_sink *sink, const char *topic)
+{
+	if (timer_is_armed(sink->nudge))
+		return;
+	snprintf(sink->topic, sizeof sink->topic, "%s", topic);
+	timer_arm(sink->nudge, sink->nudge_us);
 }
 
 static size_t record_size(const struct kafka_record *record)
@@ -280,6 +329,7 @@ bool kafka_sink_send(struct kafka_sink *sink, struct kafka_record *record)
 	sink->in_flight++;
 	if (!err) {
 		TAILQ_INSERT_TAIL(&sink->sent, record, link);
+		arm_nudge(sink, record->topic);
 		return true;
 	}
 	record->refusal = rd_kafka_err2str(err);

@@ -76,7 +76,7 @@ bool kafka_sink_send(struct kafka_sink *sink, struct kafka_record *record);
 /* Records sent and not done. */
 int kafka_sink_in_flight(const struct kafka_sink *sink);
 
-/* A line in `errors` for each property that is unknown, wrong, or not for users to set. */
+/* A line in `errors` for each property that librdkafka does not know, or whose value is wrong. */
 bool kafka_sink_check_properties(const struct cqrs_option_pair *properties, struct buf *errors);
 
 /*

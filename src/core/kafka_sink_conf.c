@@ -18,7 +18,7 @@ static const struct property defaults[] = {
     {"linger.ms", "2"},     {"log.connection.close", "false"},
 };
 
-/* What they may not: the promises in the header stand on it. */
+/* What they may not (config_check.c refuses it): the promises in the header stand on it. */
 static const struct property fixed[] = {
     {"enable.idempotence", "true"},
     {"acks", "all"},
@@ -26,32 +26,7 @@ static const struct property fixed[] = {
     {"queue.buffering.max.messages", "1000000"},
 };
 
-static const struct {
-	const char *name, *why;
-} reserved[] = {
-    {"bootstrap.servers", "it is kafka.brokers"},
-    {"metadata.broker.list", "it is kafka.brokers"},
-    {"enable.idempotence", "events must not be stored twice"},
-    {"acks", "an event counts as sent when all in-sync replicas have it"},
-    {"request.required.acks", "an event counts as sent when all in-sync replicas have it"},
-    {"message.timeout.ms", "giving up would let later events of the same key overtake"},
-    {"delivery.timeout.ms", "giving up would let later events of the same key overtake"},
-    {"transactional.id", "transactions are PostgreSQL's"},
-    {"log.queue", "cqrsd writes the log"},
-    {"queue.buffering.max.messages", "it is a share of memory"},
-    {"queue.buffering.max.kbytes", "it is a share of memory"},
-    {"test.mock.num.brokers", "say kafka.brokers: embedded"},
-};
-
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
-
-static const char *why_reserved(const char *name)
-{
-	for (size_t i = 0; i < COUNT(reserved); i++)
-		if (!strcmp(name, reserved[i].name))
-			return reserved[i].why;
-	return NULL;
-}
 
 static bool add_properties(rd_kafka_conf_t *conf, const struct cqrs_option_pair *properties,
                            struct buf *errors)
@@ -59,13 +34,10 @@ static bool add_properties(rd_kafka_conf_t *conf, const struct cqrs_option_pair 
 	bool fine = true;
 	char text[512];
 	for (; properties && properties->name; properties++) {
-		const char *name = properties->name, *why = why_reserved(name);
-		if (why)
-			buf_printf(errors, "kafka.properties: %s cannot be set: %s\n", name, why);
-		else if (rd_kafka_conf_set(conf, name, properties->value, text, sizeof text))
-			buf_printf(errors, "kafka.properties: %s: %s\n", name, text);
-		else
+		if (!rd_kafka_conf_set(conf, properties->name, properties->value, text,
+		                       sizeof text))
 			continue;
+		buf_printf(errors, "kafka.properties: %s: %s\n", properties->name, text);
 		fine = false;
 	}
 	return fine;

@@ -87,7 +87,8 @@ void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 		size_t n = positions(source, list, given);
 		for (size_t i = 0; i < n; i++)
 			given[i].offset = KAFKA_OFFSET_UNKNOWN;
-		report_brokers(source, NULL);
+		if (source->brokers_down)
+			report_brokers(source, NULL);
 		source->events->on_assigned(source->owner, given, n);
 		free(given);
 		return;

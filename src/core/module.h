@@ -47,11 +47,11 @@ struct module_set *module_set_new(const char *path);
 void module_set_free(struct module_set *set);
 
 /*
- * Loads one module; NULL, with a line in `errors` that says what to do, when
+ * Loads one module; NULL, with a sentence in `why` that says what to do, when
  * there is none that fits.  A module is loaded once.
  */
 struct module *module_set_add(struct module_set *set, enum module_kind kind, const char *name,
-                              struct buf *errors);
+                              struct buf *why);
 
 /*
  * Loads all that the configuration names, commands first, and parses their

@@ -7,6 +7,7 @@
 #include "url.h"
 
 #include <assert.h>
+#include <cqrs/time.h>
 #include <stdio.h>
 
 _Static_assert(PARAM_TABLE_MAX <= 32, "`given` has one bit for each parameter");
@@ -72,8 +73,8 @@ static bool add(struct param_table *t, const struct cqrs_param *param, struct bu
 		return false;
 	}
 	t->initial[t->n] = cqrs_null(param_value_type(param));
-	if (param->initial && !param_value_parse(param, param->initial, strlen(param->initial), 0,
-	                                         &t->initial[t->n], &why)) {
+	if (param->initial && !param_value_parse(param, param->initial, strlen(param->initial),
+	                                         CQRS_TIME_END / 2, &t->initial[t->n], &why)) {
 		buf_printf(error, "default of parameter \"%s\": %s", param->name, why.text);
 		return false;
 	}

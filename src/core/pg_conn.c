@@ -10,7 +10,6 @@
 
 #define BACKOFF_MIN_US 100000
 #define BACKOFF_MAX_US 5000000
-#define KEYWORDS_MAX   80
 
 static void on_io(evutil_socket_t fd, short what, void *arg);
 static loop_fn on_timer, on_turn;
@@ -199,55 +198,6 @@ static void tell_loss(struct pg_conn *conn)
 
 /* ---- connecting ---- */
 
-struct keywords {
-	const char *names[KEYWORDS_MAX];
-	const char *values[KEYWORDS_MAX];
-	int n;
-};
-
-static void set(struct keywords *k, const char *name, const char *value)
-{
-	/* libpq lets the last one win. */
-	if (k->n + 1 < KEYWORDS_MAX) {
-		k->names[k->n] = name;
-		k->values[k->n++] = value;
-	}
-}
-
-static const char *dsn_value(const PQconninfoOption *dsn, const char *name, const char *environment)
-{
-	for (; dsn->keyword; dsn++)
-		if (strcmp(dsn->keyword, name) == 0 && dsn->val && *dsn->val)
-			return dsn->val;
-	return environment ? getenv(environment) : NULL;
-}
-
-/* A dead peer is noticed within a minute, even by a connection that only waits. */
-static void set_defaults(struct keywords *k)
-{
-	set(k, "fallback_application_name", "cqrsd");
-	set(k, "keepalives_idle", "30");
-	set(k, "keepalives_interval", "10");
-	set(k, "keepalives_count", "3");
-	set(k, "tcp_user_timeout", "30000");
-}
-
-static void begin(struct pg_conn *conn, const PQconninfoOption *dsn, const struct pg_hosts *hosts)
-{
-	struct keywords k = {.n = 0};
-	set_defaults(&k);
-	for (; dsn->keyword; dsn++)
-		if (dsn->val)
-			set(&k, dsn->keyword, dsn->val);
-	if (hosts) {
-		set(&k, "host", hosts->host);
-		set(&k, "hostaddr", hosts->hostaddr);
-		set(&k, "port", hosts->port);
-	}
-	set(&k, "client_encoding", "UTF8");
-	conn->pg = PQconnectStartParams(k.names, k.values, 0);
-}
-
 static void on_notice(void *arg, const PGresult *notice)
 {
 	struct pg_conn *conn = arg;
@@ -263,22 +213,15 @@ static void on_notice(void *arg, const PGresult *notice)
 
 static void open_connection(struct pg_conn *conn, const struct pg_hosts *hosts)
 {
-	char *why = NULL;
 	struct pg_error error;
-	PQconninfoOption *dsn = PQconninfoParse(conn->config->dsn, &why);
-	if (dsn)
-		begin(conn, dsn, hosts);
-	PQconninfoFree(dsn);
-	if (conn->pg && PQstatus(conn->pg) != CONNECTION_BAD) {
-		PQsetNoticeReceiver(conn->pg, on_notice, conn);
-		/* The manual: behave as if PQconnectPoll() had asked for writing. */
-		watch(conn, EV_WRITE);
+	conn->pg = pg_conninfo_open(conn->config->dsn, hosts, &error);
+	if (!conn->pg) {
+		pg_conn_lose(conn, &error);
 		return;
 	}
-	const char *reason = conn->pg ? PQerrorMessage(conn->pg) : "out of memory";
-	pg_error_from_text(&error, "%s", why ? why : reason);
-	PQfreemem(why);
-	pg_conn_lose(conn, &error);
+	PQsetNoticeReceiver(conn->pg, on_notice, conn);
+	/* The manual: behave as if PQconnectPoll() had asked for writing. */
+	watch(conn, EV_WRITE);
 }
 
 static void on_hosts(void *arg, const struct pg_hosts *hosts)
@@ -293,27 +236,20 @@ static void on_hosts(void *arg, const struct pg_hosts *hosts)
 	conn->lookup = NULL;
 }
 
-/*
- * Names are looked up in a thread, unless libpq has them from elsewhere than
- * the dsn or PGHOST: those of a service file it looks up itself, and blocks.
- */
 static void connect_now(struct pg_conn *conn)
 {
-	PQconninfoOption *dsn = PQconninfoParse(conn->config->dsn, NULL);
-	const char *host = dsn ? dsn_value(dsn, "host", "PGHOST") : NULL;
-	const char *addr = dsn ? dsn_value(dsn, "hostaddr", "PGHOSTADDR") : NULL;
+	char *host, *port;
 	set_state(conn, PG_CONN_CONNECTING);
 	timer_arm(conn->timer, conn->config->connect_timeout_us);
-	if (host && !addr && pg_hosts_need_lookup(host)) {
-		conn->lookup =
-		    pg_hosts_lookup_new(conn->loop, host, dsn_value(dsn, "port", "PGPORT"),
-		                        conn->timeouts, on_hosts, conn);
-		if (!conn->lookup)
-			pg_conn_reset(conn, "no memory or thread to look up the host's name");
-	} else {
+	if (!pg_conninfo_names(conn->config->dsn, &host, &port)) {
 		open_connection(conn, NULL);
+		return;
 	}
-	PQconninfoFree(dsn);
+	conn->lookup = pg_hosts_lookup_new(conn->loop, host, port, conn->timeouts, on_hosts, conn);
+	if (!conn->lookup)
+		pg_conn_reset(conn, "no memory or thread to look up the host's name");
+	free(host);
+	free(port);
 }
 
 static void become_ready(struct pg_conn *conn)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inside of a connection, shared by pg_conn.c (its life), pg_pipeline.c
- * (its requests), pg_answers.c and pg_error.c.  Nobody else includes this.
+ * (its requests), pg_answers.c, pg_conninfo.c and pg_error.c.  Nobody else includes this.
  */
 #ifndef PG_CONN_PRIVATE_H
 #define PG_CONN_PRIVATE_H
@@ -97,6 +97,18 @@ void pg_conn_fail_requests(struct pg_conn *conn, const struct pg_error *error);
 void pg_conn_work(struct pg_conn *conn);
 /* The server closed the connection: works on all that was read before. */
 void pg_conn_work_to_the_end(struct pg_conn *conn);
+
+/*
+ * pg_conninfo.c: begins to connect; NULL and the reason when that fails at once.
+ * With `hosts` their addresses take the place of the names.
+ */
+PGconn *pg_conninfo_open(const char *dsn, const struct pg_hosts *hosts, struct pg_error *error);
+/*
+ * The hosts (and ports, "" if none are given) of the dsn when one of them is a
+ * name to be looked up; both are freed with free().  What a service file names
+ * is not seen here: libpq looks it up itself, and blocks.
+ */
+bool pg_conninfo_names(const char *dsn, char **host, char **port);
 
 /* pg_error.c */
 void pg_error_from_text(struct pg_error *error, const char *fmt, ...)

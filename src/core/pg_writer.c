@@ -83,6 +83,18 @@ static void send_asking(struct pg_writer *writer)
 	send(writer, WRITER_ASKING);
 }
 
+/* Who waits for a lock as long as that may wait for a member that was stopped. */
+static void send_evicting(struct pg_writer *writer)
+{
+	char *group = pg_quote_literal(writer->config->group);
+	buf_clear(&writer->sql);
+	buf_printf(&writer->sql, "SELECT cqrs.evict(%s, interval '%" PRId64 " microseconds')",
+		   group ? group : "NULL", writer->config->timeout_us);
+	free(group);
+	writer->blocked = false;
+	send(writer, WRITER_EVICTING);
+}
+
 /* Tries the range low..high from the beginning. */
 static void try_range(struct pg_writer *writer)
 {
@@ -91,6 +103,10 @@ static void try_range(struct pg_writer *writer)
 		return; /* on_ready() comes back */
 	if (writer->unknown) {
 		send_asking(writer);
+		return;
+	}
+	if (writer->blocked) {
+		send_evicting(writer);
 		return;
 	}
 	writer->in_transaction = false;
@@ -227,6 +243,8 @@ static void wait(struct pg_writer *writer, const char *sqlstate, const char *mes
 	if (delay > most)
 		delay = most;
 	writer->tries++;
+	/* lock_not_available, query_canceled */
+	writer->blocked = !strcmp(sqlstate, "55P03") || !strcmp(sqlstate, "57014");
 	delay = delay / 2 + loop_random(writer->loop, (uint32_t)delay);
 	metric_add(writer->m.retries, 1);
 	snprintf(writer->why, sizeof writer->why, "%s (SQLSTATE %s)", message, sqlstate);
@@ -318,6 +336,10 @@ static void on_result(struct pg_request *request, const PGresult *answer)
 		if (!attempt_read_staged(&writer->attempt, answer, &writer->redo))
 			writer->out_of_memory = true;
 		writer->batch->effects_lost |= writer->batch->n_refusals > before;
+	} else if (writer->state == WRITER_EVICTING) {
+		if (atoi(PQgetvalue(answer, 0, 0)) > 0)
+			log_warning("%s: cut off a member that slept on our offsets",
+				    writer->config->name);
 	} else if (writer->state == WRITER_ASKING) {
 		writer->n_from = writer->n_to = 0;
 		for (size_t i = 0; i < writer->attempt.n_steps; i++) {
@@ -383,6 +405,9 @@ static void on_answer(struct pg_writer *writer)
 			writer_again(writer, writer->wait_us);
 		}
 		break;
+	case WRITER_EVICTING:
+		try_range(writer);
+		break;
 	case WRITER_ASKING:
 		on_asked(writer);
 		break;
@@ -400,7 +425,8 @@ static void on_done(struct pg_request *request, enum pg_outcome outcome,
 		return; /* pg_writer_free() */
 	if (outcome == PG_DONE)
 		on_answer(writer);
-	else if (outcome == PG_REFUSED && writer->state == WRITER_ASKING)
+	else if (outcome == PG_REFUSED &&
+		 (writer->state == WRITER_ASKING || writer->state == WRITER_EVICTING))
 		wait(writer, error->sqlstate, error->message, false);
 	else if (outcome == PG_REFUSED)
 		writer_failed(writer, error);
@@ -473,8 +499,7 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	make_metrics(writer, metrics);
 	writer->health = health_add(health, config->name);
 	writer->timer = timer_new(loop, on_timer, writer);
-	/* A member stopped in the middle of a COPY holds the lock on its offsets until its
-	 * statement_timeout; who takes over gives up waiting for them and asks again. */
+	/* Who waits for a lock longer than that asks what is wrong, see send_evicting(). */
 	buf_printf(&writer->setup,
 		   "SET statement_timeout = %" PRId64 "; SET lock_timeout = 3000;"
 		   "SET idle_in_transaction_session_timeout = %" PRId64 ";"
@@ -555,6 +580,7 @@ const char *pg_writer_state(const struct pg_writer *writer)
 	    [WRITER_STAGING] = "storing, staged",
 	    [WRITER_STORING] = "storing",
 	    [WRITER_ROLLBACK] = "rolling back",
+	    [WRITER_EVICTING] = "cutting off a sleeping member",
 	    [WRITER_ASKING] = "asking what became of a commit",
 	    [WRITER_WAITING] = "waiting for the database",
 	};

@@ -17,6 +17,7 @@ enum writer_state {
 	WRITER_STAGING,    /* rows into temporary tables and on */
 	WRITER_STORING,    /* the Query that commits */
 	WRITER_ROLLBACK,   /* then again, or waiting */
+	WRITER_EVICTING,   /* a member that sleeps on our locks */
 	WRITER_ASKING,     /* the offsets, about a COMMIT without an answer */
 	WRITER_WAITING,    /* for the connection or for better times */
 };
@@ -53,6 +54,7 @@ struct pg_writer {
 	bool in_transaction; /* an explicit one */
 	bool unknown;        /* the COMMIT was on its way when the connection was lost */
 	bool redo;           /* staging refused an element that has other effects */
+	bool blocked;        /* somebody held a lock for too long */
 	bool fenced;         /* as soon as the ROLLBACK is done */
 	bool out_of_memory;  /* while reading an answer */
 	size_t n_from, n_to; /* offsets that stand before and after the batch */

@@ -71,28 +71,27 @@ static bool probe_schema(struct probe *probe, const char *what, const char *dsn)
 
 static void add_need(struct buf *sql, const char *table, const char *column, const char *right)
 {
+	char *identifier = pg_quote_identifier(table);
+	char *quoted = identifier ? pg_quote_literal(identifier) : NULL;
 	char *name = pg_quote_literal(table);
 	char *part = pg_quote_literal(column);
-	if (name && part)
-		buf_printf(sql, "%s(%s, %s, '%s')", sql->len ? ", " : "", name, part, right);
+	if (name && part && quoted)
+		buf_printf(sql, "%s(%s, to_regclass(%s), %s, '%s')", sql->len ? ", " : "", name,
+		           quoted, part, right);
 	else
 		sql->failed = true;
+	free(identifier);
+	free(quoted);
 	free(name);
 	free(part);
 }
 
 static void add_table(struct buf *needs, const struct cqrs_table_def *table)
 {
-	char *name = pg_quote_identifier(table->name);
-	if (!name) {
-		needs->failed = true;
-		return;
-	}
 	for (const struct cqrs_column *column = table->columns; column->name; column++)
-		add_need(needs, name, column->name, "INSERT");
+		add_need(needs, table->name, column->name, "INSERT");
 	if (table->on_duplicate == CQRS_DUPLICATE_UPDATE)
-		add_need(needs, name, "", "UPDATE");
-	free(name);
+		add_need(needs, table->name, "", "UPDATE");
 }
 
 /* What is needed, as VALUES, and which of it is not there. */
@@ -112,15 +111,15 @@ static void write_sql(struct probe *probe)
 	buf_printf(
 	    &probe->sql,
 	    "SELECT DISTINCT name, problem FROM (SELECT name, CASE"
-	    " WHEN to_regclass(name) IS NULL THEN 'does not exist: run `cqrsd migrate`, or "
+	    " WHEN class IS NULL THEN 'does not exist: run `cqrsd migrate`, or "
 	    "make it if it is your own'"
 	    " WHEN part <> '' AND NOT EXISTS (SELECT FROM pg_attribute"
-	    " WHERE attrelid = to_regclass(name) AND attname = part AND NOT attisdropped)"
+	    " WHERE attrelid = class AND attname = part AND NOT attisdropped)"
 	    " THEN 'has no column ' || part"
-	    " WHEN NOT has_table_privilege(to_regclass(name), needed)"
+	    " WHEN NOT has_table_privilege(class, needed)"
 	    " THEN 'may not be used by ' || current_user || ': GRANT ' || needed || ' ON ' || "
-	    "name || ' TO ' || quote_ident(current_user)"
-	    " END AS problem FROM (VALUES %s) AS need(name, part, needed)) AS checked"
+	    "class || ' TO ' || quote_ident(current_user)"
+	    " END AS problem FROM (VALUES %s) AS need(name, class, part, needed)) AS checked"
 	    " WHERE problem IS NOT NULL ORDER BY 1, 2",
 	    buf_str(&needs));
 	probe->sql.failed |= needs.failed;

@@ -111,9 +111,8 @@ void query_on_gone(void *arg)
 void query_refuse(struct query *q, int status, const char *code, const char *param,
                   const char *text)
 {
-	struct query_bus *bus = q->bus;
 	if (q->state == QUERY_STREAMING) {
-		metric_add(bus->aborted, 1);
+		metric_add(q->bus->aborted, 1);
 		http_stream_abort(q->http, text);
 	} else {
 		if (status == 503)
@@ -148,6 +147,13 @@ void query_refuse_broken(struct query *q, const char *why)
 	             "the server could not answer this query; its log says why");
 }
 
+/* Whether a SQLSTATE is of one of these classes (manual, appendix A). */
+static bool in_classes(const char *state, const char *classes)
+{
+	char class[3] = {state[0], state[0] ? state[1] : '\0', '\0'};
+	return class[1] && strstr(classes, class);
+}
+
 static void refuse_answer(struct query *q, enum pg_answer answer, const struct pg_error *error)
 {
 	const char *state = error ? error->sqlstate : "";
@@ -157,12 +163,10 @@ static void refuse_answer(struct query *q, enum pg_answer answer, const struct p
 		    q, 504, "timeout", NULL,
 		    "the query took longer than this server allows; ask for less, for instance "
 		    "a shorter time range");
-	} else if (answer == PG_ANSWER_AWAY || !strncmp(state, "08", 2) ||
-	           !strncmp(state, "40", 2) || !strncmp(state, "53", 2) ||
-	           !strncmp(state, "57", 2)) {
+	} else if (answer == PG_ANSWER_AWAY || in_classes(state, "08 40 53 57 58")) {
 		query_refuse(q, 503, "database_away", NULL,
 		             "the database cannot be reached, try again soon");
-	} else if (!strncmp(state, "22", 2)) { /* data exception: a value that SQL cannot take */
+	} else if (in_classes(state, "22")) { /* data exception: a value that SQL cannot take */
 		query_refuse(q, 400, "invalid_parameter", NULL, error->message);
 	} else {
 		snprintf(why, sizeof why, "the database refused the statement: %s (SQLSTATE %s)",
@@ -176,12 +180,10 @@ static void refuse_answer(struct query *q, enum pg_answer answer, const struct p
 static void put_row(struct query *q, const PGresult *rows, int row)
 {
 	const struct cqrs_route *def = q->route->def;
+	struct cqrs_json out;
 	if (q->media == MEDIA_CSV) {
 		row_writer_csv(&q->writer, rows, row, &q->body);
-		return;
-	}
-	if (def->row) {
-		struct cqrs_json out;
+	} else if (def->row) {
 		json_writer_init(&out, &q->body);
 		def->row(q->route->owner->self, &q->request, rows, row, &out);
 	} else {
@@ -228,6 +230,10 @@ static void on_rows(struct pg_query *pg, const PGresult *rows)
 	struct query *q = ((struct statement *)pg)->query;
 	const struct cqrs_route *def = q->route->def;
 	bool array = q->media == MEDIA_JSON && !def->one;
+	/* The pool may ask twice, if a connection is lost between the rows and their end. */
+	buf_clear(&q->body);
+	buf_clear(&q->trouble);
+	q->body.max = q->bus->max_response_bytes;
 	q->n_rows = PQntuples(rows);
 	int n = def->one && q->n_rows ? 1 : q->n_rows;
 	if (q->page.limit && n > q->page.limit) {
@@ -236,7 +242,6 @@ static void on_rows(struct pg_query *pg, const PGresult *rows)
 	}
 	if (!begin_rows(q, rows))
 		return;
-	q->body.max = q->bus->max_response_bytes;
 	if (array)
 		buf_putc(&q->body, '[');
 	for (int i = 0; i < n && !q->body.failed; i++) {
@@ -316,9 +321,9 @@ static void flush(struct query *q)
 {
 	if (!q->body.len)
 		return;
-	bool more = http_stream_write(q->http, q->body.data, q->body.len);
+	bool wants_more = http_stream_write(q->http, q->body.data, q->body.len);
 	buf_clear(&q->body);
-	if (!more && q->state == QUERY_STREAMING && q->rows.open)
+	if (!wants_more && q->rows.open)
 		pg_query_pause(&q->rows.pg, true);
 }
 
@@ -343,7 +348,7 @@ static void on_stream_rows(struct pg_query *pg, const PGresult *rows)
 		put_row(q, rows, i);
 	metric_add(q->route->rows, n);
 	if (q->body.failed)
-		query_refuse(q, 500, "internal_error", NULL, "out of memory");
+		query_refuse_memory(q);
 	else if (q->body.len >= STREAM_BYTES)
 		flush(q);
 }
@@ -361,10 +366,8 @@ static void on_done(struct pg_query *pg, enum pg_answer answer, const struct pg_
 		refuse_answer(q, answer, error);
 	} else if (q->state == QUERY_STREAMING) {
 		flush(q);
-		if (q->state == QUERY_STREAMING) {
-			http_stream_end(q->http);
-			finish(q);
-		}
+		http_stream_end(q->http);
+		finish(q);
 	} else if (!q->rows.open && !q->count.open) {
 		respond(q);
 	}

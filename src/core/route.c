@@ -97,7 +97,7 @@ static bool check(struct route *route, struct buf *error)
 {
 	struct param_text path[ROUTE_SEGMENTS_MAX];
 	size_t n = 0, keys = 0;
-	if (!compile(route)) {
+	if (route->def->path[0] != '/' || !compile(route)) {
 		buf_puts(error, "a path is \"/text/{parameter}/…\" of letters, digits and _-.");
 		return false;
 	}

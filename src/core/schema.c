@@ -293,7 +293,9 @@ static void on_timer(void *arg)
 	/* Gives the lock back as well. */
 	pg_conn_free(schema->conn);
 	schema->conn = NULL;
-	schema->done(schema->owner, &schema->outcome);
+	/* Ours may be freed from inside. */
+	struct schema_outcome outcome = schema->outcome;
+	schema->done(schema->owner, &outcome);
 }
 
 struct schema *schema_new(struct loop *loop, const char *dsn, const struct schema_file *files,

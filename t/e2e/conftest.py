@@ -20,7 +20,7 @@ from support.daemon import BINARY, Cqrsd, merge  # noqa: E402
 from support.workshop import Workshop  # noqa: E402
 
 # The long ones first, so that no worker is left with one at the end.
-FIRST = ["test_exactly_once.py"]
+FIRST = ["test_exactly_once.py", "test_admin.py", "test_lifecycle.py"]
 
 
 def pytest_configure(config):
@@ -44,12 +44,18 @@ def pytest_unconfigure(config):
         config.workshop.close()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    """A file's tests stay with one worker, and so do the daemons that they share."""
+
     def place(item):
         name = item.path.name
         return FIRST.index(name) if name in FIRST else len(FIRST)
 
     items.sort(key=place)
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(hookwrapper=True)

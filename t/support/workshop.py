@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("BUILD") or "build")
+BUILD = Path(os.environ.get("CQRSD_BUILD") or os.environ.get("BUILD") or "build")
 BUILD = BUILD if BUILD.is_absolute() else REPOSITORY / BUILD
 
 

@@ -97,7 +97,7 @@ static void setup(void)
 	broker = kafka_embedded_new();
 	kafka_embedded_add_topic(broker, "events");
 	config = (struct kafka_sink_config){.brokers = kafka_embedded_brokers(broker),
-	                                    .queue_bytes = 1048576};
+	                                    .queue_bytes = 8388608};
 	sink = kafka_sink_new(loop, &config, NULL);
 	metrics = metrics_new();
 	health = health_new(loop);
@@ -223,6 +223,21 @@ START_TEST(one_of_two_relays)
 }
 END_TEST
 
+START_TEST(waits_while_another_process_has_the_lock)
+{
+	PGconn *other = PQconnectdb(pg_server_dsn);
+	PQclear(PQexec(other, "SELECT pg_advisory_lock(1668379251, 2)"));
+	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
+	outbox_start(outbox);
+	outbox_poke(outbox);
+	run_for(1500000);
+	ck_assert_int_eq(rows(), 1);
+	ck_assert(health_is_ready(health));
+	PQfinish(other);
+	run_until_empty();
+}
+END_TEST
+
 START_TEST(survives_a_lost_connection)
 {
 	outbox_start(outbox);
@@ -257,7 +272,7 @@ END_TEST
 
 START_TEST(a_sink_that_is_freed_late_finds_no_dead_batch)
 {
-	struct kafka_sink_config away = {.brokers = "127.0.0.1:1", .queue_bytes = 1048576};
+	struct kafka_sink_config away = {.brokers = "127.0.0.1:1", .queue_bytes = 8388608};
 	struct kafka_sink *stuck = kafka_sink_new(loop, &away, NULL);
 	struct outbox *other = outbox_new(loop, pg_server_dsn, stuck, metrics, health);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
@@ -306,6 +321,7 @@ int main(void)
 	tcase_add_test(cases, opens_again_when_poked_later);
 	tcase_add_test(cases, finds_what_others_wrote_without_a_poke);
 	tcase_add_test(cases, one_of_two_relays);
+	tcase_add_test(cases, waits_while_another_process_has_the_lock);
 	tcase_add_test(cases, survives_a_lost_connection);
 	tcase_add_test(cases, keeps_what_kafka_does_not_take_and_tells);
 	tcase_add_test(cases, a_sink_that_is_freed_late_finds_no_dead_batch);

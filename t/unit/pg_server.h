@@ -158,14 +158,27 @@ static inline void pg_server_start(const char *name)
 	snprintf(pg_server_dsn, sizeof pg_server_dsn, "%s dbname=%s", dsn, name);
 }
 
+/* A backend that a failed test has left stopped does not hold up the shutdown for ever. */
+static inline void pg_server_wait(void)
+{
+	int status;
+	for (int i = 0; i < 1000; i++) {
+		if (waitpid(pg_server_pid, &status, WNOHANG) != 0)
+			return;
+		if (i == 250)
+			kill(pg_server_pid, SIGQUIT);
+		pg_server_sleep();
+	}
+	fprintf(stderr, "test PostgreSQL: process %d does not end\n", (int)pg_server_pid);
+}
+
 static inline void pg_server_stop(void)
 {
 	char command[128];
-	int status;
 	if (!pg_server_pid)
 		return;
 	kill(pg_server_pid, SIGINT);
-	waitpid(pg_server_pid, &status, 0);
+	pg_server_wait();
 	snprintf(command, sizeof command, "rm -rf '%s'", pg_server_dir);
 	if (system(command) != 0)
 		fprintf(stderr, "test PostgreSQL: %s is left behind\n", pg_server_dir);

@@ -52,13 +52,14 @@ static bool check_range(const struct cqrs_request *req, struct cqrs_answer *ans)
 
 /* ---- sensors ---- */
 
-#define ID                                                                            \
-	{                                                                             \
-		.name = "id", .type = CQRS_PARAM_INTEGER, .min = 1, .max = INT32_MAX, \
-		.help = "the sensor's number"                                         \
-	}
-
-static const struct cqrs_param one_params[] = {ID, {.name = NULL}};
+static const struct cqrs_param one_params[] = {
+    {.name = "id",
+     .type = CQRS_PARAM_INTEGER,
+     .min = 1,
+     .max = INT32_MAX,
+     .help = "the sensor's number"},
+    {.name = NULL},
+};
 
 static const struct cqrs_param list_params[] = {
     {.name = "type", .type = CQRS_PARAM_TEXT, .max = 50, .help = "only sensors of this type"},
@@ -115,21 +116,15 @@ static void get_latest(void *self, const struct cqrs_request *req, struct cqrs_a
 
 /* ---- readings ---- */
 
-#define CHOSEN                                                                                    \
-	{.name = "sensor_id",                                                                     \
-	 .type = CQRS_PARAM_INTEGER,                                                              \
-	 .repeatable = true,                                                                      \
-	 .min = 1,                                                                                \
-	 .max = INT32_MAX,                                                                        \
-	 .help = "only readings of this sensor; may be repeated"},                                \
-	    {.name = "location",                                                                  \
-	     .type = CQRS_PARAM_TEXT,                                                             \
-	     .max = 50,                                                                           \
-	     .help = "only readings of sensors at this place"},                                   \
-	    {.name = "from", .type = CQRS_PARAM_TIME, .help = "readings of this time and later"}, \
-	{                                                                                         \
-		.name = "to", .type = CQRS_PARAM_TIME, .help = "readings before this time"        \
-	}
+/* clang-format off */
+#define CHOSEN                                                                                     \
+	{.name = "sensor_id", .type = CQRS_PARAM_INTEGER, .repeatable = true, .min = 1,            \
+	 .max = INT32_MAX, .help = "only readings of this sensor; may be repeated"},               \
+	{.name = "location", .type = CQRS_PARAM_TEXT, .max = 50,                                   \
+	 .help = "only readings of sensors at this place"},                                        \
+	{.name = "from", .type = CQRS_PARAM_TIME, .help = "readings of this time and later"},      \
+	{.name = "to", .type = CQRS_PARAM_TIME, .help = "readings before this time"}
+/* clang-format on */
 
 static const struct cqrs_param reading_params[] = {
     CHOSEN,
