@@ -446,8 +446,9 @@ START_TEST(keeps_a_copy_in_constant_memory_when_the_server_is_slow)
 {
 	struct ask ask;
 	begin();
-	stopped_pid = (int)pg_server_number(
-	    "SELECT pid FROM pg_stat_activity WHERE application_name = 'cqrsd'");
+	simple(&ask, "SELECT pg_backend_pid()");
+	ask_now(&ask);
+	stopped_pid = atoi(ask.first);
 	ck_assert_int_gt(stopped_pid, 1);
 	simple(&ask, "CREATE TEMP TABLE a (t text); COPY a FROM STDIN BINARY");
 	ask.copy_total = 100000000;
