@@ -63,7 +63,9 @@ BEGIN
     END IF;
     -- Two writers may want the same day; the second finds it made.
     PERFORM pg_advisory_xact_lock(hashtext('cqrs.sensor_data_partition'));
-    IF to_regclass(name) IS NOT NULL THEN
+    -- Not to_regclass(): it would answer from a cache that the lock has not refreshed.
+    IF EXISTS (SELECT FROM pg_class c JOIN pg_class parent USING (relnamespace)
+            WHERE parent.oid = 'sensor_data'::regclass AND c.relname = name) THEN
         RETURN;
     END IF;
     -- Made alone and then attached: a lock that readers and writers do not feel.

@@ -49,7 +49,12 @@ typedef void cqrs_handle_fn(void *self, const struct cqrs_message *msg, struct c
 
 /* ---- while starting ---- */
 
-/* Messages of `topic` go to `handle`.  A topic has one handler. */
+/*
+ * Whatever is declared wrongly keeps the module from starting, with a sentence
+ * that says why: start() need not look at what these functions return.
+ */
+
+/* Messages of `topic`, which is borrowed until stop(), go to `handle`.  A topic has one handler. */
 CQRS_EXPORT void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic,
 				  cqrs_handle_fn *handle);
 
@@ -80,13 +85,13 @@ struct cqrs_table_def {
 CQRS_EXPORT struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup,
 						const struct cqrs_table_def *def);
 
-/* `sql` has the parameters $1..$n of these types and is borrowed until stop(). */
+/* `sql` has the parameters $1..$n of these types; both are borrowed until stop(). */
 CQRS_EXPORT struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char *sql,
 							const enum cqrs_type *types, size_t n);
 
 /*
  * Runs `sql`, which has no parameters, in a transaction of its own soon after
- * the start and then every `period_us`; a failure is logged and tried again
+ * the start and then every `period_us` (at least a second); a failure is logged and tried again
  * next time.  `sql` is copied.
  */
 CQRS_EXPORT void cqrs_setup_periodic(struct cqrs_setup *setup, int64_t period_us, const char *sql);
@@ -142,7 +147,10 @@ CQRS_EXPORT void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_stateme
 CQRS_EXPORT uint64_t cqrs_batch_number(const struct cqrs_batch *batch);
 CQRS_EXPORT bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number);
 
-/* Publishes an event through the outbox; `key` may be NULL. */
+/*
+ * Publishes an event through the outbox; `key` may be NULL.  `json` is sent as
+ * it is; key and value together may have 900,000 bytes.
+ */
 CQRS_EXPORT void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key,
 			      const char *json);
 
@@ -161,7 +169,8 @@ struct cqrs_command_module {
 	const char *summary;               /* one line for people */
 	const struct cqrs_option *options; /* NULL: none */
 	size_t options_size;               /* of the struct that the options fill */
-	/* Returns the instance; NULL after cqrs_setup_fail().  `options` live until stop(). */
+	/* Returns the instance, which is not NULL even if it has no state; NULL after
+	 * cqrs_setup_fail().  `options` live until stop(). */
 	void *(*start)(struct cqrs_setup *setup, const void *options);
 	void (*stop)(void *self);
 	/* Something that was asked for was not stored after all: forget what was

@@ -114,7 +114,8 @@ struct cqrs_query_module {
 	const char *summary;               /* one line for people */
 	const struct cqrs_option *options; /* NULL: none */
 	size_t options_size;               /* of the struct that the options fill */
-	/* Returns the instance; NULL after cqrs_routes_fail().  `options` live until stop(). */
+	/* Returns the instance, which is not NULL even if it has no state; NULL after
+	 * cqrs_routes_fail().  `options` live until stop(). */
 	void *(*start)(struct cqrs_routes *routes, const void *options);
 	void (*stop)(void *self);
 };

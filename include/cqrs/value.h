@@ -59,6 +59,11 @@ static inline struct cqrs_value cqrs_bool(bool b)
 	return (struct cqrs_value){.type = CQRS_BOOL, .b = b};
 }
 
+static inline struct cqrs_value cqrs_int2(int16_t i)
+{
+	return (struct cqrs_value){.type = CQRS_INT2, .i = i};
+}
+
 static inline struct cqrs_value cqrs_int4(int32_t i)
 {
 	return (struct cqrs_value){.type = CQRS_INT4, .i = i};
@@ -67,6 +72,11 @@ static inline struct cqrs_value cqrs_int4(int32_t i)
 static inline struct cqrs_value cqrs_int8(int64_t i)
 {
 	return (struct cqrs_value){.type = CQRS_INT8, .i = i};
+}
+
+static inline struct cqrs_value cqrs_float4(float f)
+{
+	return (struct cqrs_value){.type = CQRS_FLOAT4, .f = f};
 }
 
 static inline struct cqrs_value cqrs_float8(double f)
@@ -88,6 +98,13 @@ static inline struct cqrs_value cqrs_bytes(enum cqrs_type type, const void *data
 static inline struct cqrs_value cqrs_text(const char *text)
 {
 	return cqrs_bytes(CQRS_TEXT, text, strlen(text));
+}
+
+/* `type` is one of those that use `a`; each item is of its element's type. */
+static inline struct cqrs_value cqrs_array(enum cqrs_type type, const struct cqrs_value *items,
+					   size_t n)
+{
+	return (struct cqrs_value){.type = type, .a = {items, n}};
 }
 
 #endif

@@ -215,7 +215,8 @@ bool attempt_read_staged(struct attempt *attempt, const PGresult *answer, bool *
 		}
 		uint32_t element = rows->rows[atoi(PQgetvalue(answer, i, 2))].element;
 		rows->refused++;
-		*redo |= has_more_effects(batch, element);
+		/* Its key may have been preferred to that of a row which is as good. */
+		*redo |= rows->repeated || has_more_effects(batch, element);
 		/* An element is refused once, for its first reason. */
 		if (batch_element_is_dead(batch, element))
 			continue;

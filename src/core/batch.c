@@ -3,6 +3,7 @@
 #include "batch.h"
 
 #include "batch_internal.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -166,13 +167,27 @@ uint32_t batch_whole(struct cqrs_batch *batch, uint32_t message)
 	return batch_add_element(batch, (struct batch_element){.message = message, .index = -1});
 }
 
+/* A dead letter that PostgreSQL refuses would stop its partition: what is no UTF-8 becomes '?'. */
+static char *copy_reason(const char *reason)
+{
+	const char *end = reason + strlen(reason);
+	char *copy = strdup(reason);
+	for (char *p = copy; copy && *p;) {
+		size_t len = utf8_length(reason + (p - copy), end);
+		if (!len)
+			*p = '?';
+		p += len ? len : 1;
+	}
+	return copy;
+}
+
 bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlstate,
 		  const char *reason)
 {
 	struct batch_element *e = &batch->elements[element];
 	if (batch_element_is_dead(batch, element))
 		return true;
-	char *copy = strdup(reason);
+	char *copy = copy_reason(reason);
 	if (!copy || !batch_grow((void **)&batch->refusals, batch->n_refusals,
 				 &batch->cap_refusals, sizeof *batch->refusals)) {
 		free(copy);

@@ -91,6 +91,9 @@ static size_t key_bytes(unsigned char *out, size_t room, const struct cqrs_value
 	case CQRS_UUID:
 		n = value->s.len < room ? value->s.len : room;
 		memcpy(out, value->s.data, n);
+		/* A uuid may be written in either case; equal keys must stay neighbours. */
+		for (size_t i = 0; value->type == CQRS_UUID && i < n; i++)
+			out[i] |= 0x20;
 		return n;
 	default:
 		return 0;
@@ -231,6 +234,7 @@ void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statement *stateme
 		  const struct cqrs_value *params, int64_t rows, const char *reason)
 {
 	struct batch_element *element = element_now(batch);
+	assert(rows == CQRS_ANY_ROWS || reason);
 	if (element && add_statement(batch, params,
 				     (struct batch_statement){.statement = statement,
 							      .element = batch->element,
@@ -283,10 +287,14 @@ void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key, 
 	    cqrs_bytes(CQRS_BYTEA, json, strlen(json)),
 	};
 	buf_put16(tuples, 3);
-	for (size_t i = 0; i < 3; i++)
-		if (!add_field(tuples, &fields[i]))
-			batch->failed = true;
-	if (batch->failed || tuples->failed ||
+	for (size_t i = 0; i < 3; i++) {
+		if (!add_field(tuples, &fields[i])) {
+			tuples->len = begin;
+			refuse(batch, "22000", "an event's topic is not text");
+			return;
+		}
+	}
+	if (tuples->failed || tuples->len > UINT32_MAX ||
 	    !batch_grow((void **)&batch->events, batch->n_events, &batch->cap_events,
 			sizeof *batch->events)) {
 		batch->failed = true;

@@ -16,6 +16,7 @@
 #define TURN_US   1000   /* how long one turn of the loop may take messages */
 #define MEMORY_US 100000 /* when memory is out, try again after this */
 #define PREPARED  64
+#define BATCH_MAX (1 << 30) /* bytes; a batch counts in 32 bits */
 
 static void flush(struct bus_lane *lane, bool more);
 
@@ -59,8 +60,10 @@ static bool decide(struct bus_lane *lane, struct kafka_message *msg)
 	message.headers = headers;
 	topic->handle(bus->modules[topic->module].self, &message, lane->open);
 	free(headers);
-	if (!batch_end(lane->open))
+	if (!batch_end(lane->open)) {
+		bus_dropped(bus);
 		return false;
+	}
 	partition->taken = msg->message.offset + 1;
 	metric_add(topic->messages, 1);
 	return true;
@@ -210,8 +213,11 @@ struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_
 	bus->config = config;
 	bus->metrics = metrics;
 	bus->health = health;
+	bus->source_config.brokers = config->brokers;
 	/* A quarter for what Kafka sends ahead, half for the batches: two for each writer. */
 	bus->batch_bytes = (size_t)(config->memory / 2 / (2 * config->writers));
+	if (bus->batch_bytes > BATCH_MAX)
+		bus->batch_bytes = BATCH_MAX;
 	bus->lanes = calloc((size_t)config->writers, sizeof *bus->lanes);
 	bus->batches = calloc(2 * (size_t)config->writers, sizeof(struct cqrs_batch *));
 	if (!bus->lanes || !bus->batches || !positions_init(bus)) {
@@ -243,13 +249,19 @@ void command_bus_free(struct command_bus *bus)
 	free(bus);
 }
 
-bool command_bus_start(struct command_bus *bus, const char *brokers)
+void command_bus_use_embedded(struct command_bus *bus, const char *brokers)
+{
+	bus->source_config.brokers = brokers;
+	bus->forget_offsets = true;
+}
+
+bool command_bus_start(struct command_bus *bus)
 {
 	const struct command_bus_config *config = bus->config;
 	if (!bus->n_topics)
 		return true;
 	bus->source_config = (struct kafka_source_config){
-	    .brokers = brokers ? brokers : config->brokers,
+	    .brokers = bus->source_config.brokers,
 	    .group = config->group,
 	    .topics = bus->topic_names,
 	    .n_topics = bus->n_topics,

@@ -53,8 +53,14 @@ const struct cqrs_table_def *command_bus_table(const struct command_bus *bus, in
 /* `events` is called whenever a transaction with events has been committed. */
 void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg);
 
-/* Joins the group; false after logging why.  `brokers` replaces the configured ones; NULL: not. */
-bool command_bus_start(struct command_bus *bus, const char *brokers);
+/*
+ * Instead of the configured brokers our own, which has only just begun: what
+ * cqrs.offsets says of the group is of an earlier one, and is forgotten.
+ */
+void command_bus_use_embedded(struct command_bus *bus, const char *brokers);
+
+/* Joins the group; false after logging why. */
+bool command_bus_start(struct command_bus *bus);
 /* Takes no more messages; `drained` is called when what was taken is stored. */
 void command_bus_drain(struct command_bus *bus, loop_fn *drained, void *arg);
 

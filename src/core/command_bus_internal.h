@@ -83,6 +83,7 @@ struct command_bus {
 	size_t n_assigned;
 	bool has_assigned, owned, started, revoking, asking;
 	bool locate_again; /* some were lost to the fence */
+	bool forget_offsets; /* they are of another broker */
 	int64_t start_us;
 	struct pg_conn_config control_config;
 	struct pg_conn *control;

@@ -92,6 +92,7 @@ static bool adopt(struct command_bus *bus)
 	}
 	bus->has_assigned = false;
 	bus->owned = true;
+	health_ok(bus->gaps);
 	return true;
 }
 
@@ -131,6 +132,8 @@ static void locate(struct command_bus *bus)
 	if (!any)
 		return;
 	buf_clear(&bus->sql);
+	if (bus->forget_offsets)
+		offsets_forget_sql(&bus->sql, bus->config->group);
 	offsets_read_sql(&bus->sql, bus->config->group);
 	ask(bus);
 }
@@ -148,6 +151,8 @@ static void start(struct command_bus *bus)
 		list[i] = partition->position;
 		if (partition->state != PARTITION_LOCATING)
 			continue;
+		/* What was taken since is from further on: it comes again, in order. */
+		lane_forget(&bus->lanes[partition->position.partition % bus->config->writers]);
 		partition->state = PARTITION_ACTIVE;
 		partition->taken = partition->position.offset;
 		partition->end = 0;
@@ -203,7 +208,8 @@ static void on_offsets(struct pg_request *request, const PGresult *answer)
 {
 	struct command_bus *bus =
 	    (struct command_bus *)((char *)request - offsetof(struct command_bus, request));
-	if (PQresultStatus(answer) != PGRES_TUPLES_OK || bus->has_assigned)
+	/* Of partitions taken back a batch may still be at work, whose fence must stay. */
+	if (PQresultStatus(answer) != PGRES_TUPLES_OK || bus->has_assigned || !bus->owned)
 		return;
 	for (size_t i = 0; i < bus->n_partitions; i++) {
 		struct partition *partition = bus->partitions[i];
@@ -233,6 +239,7 @@ static void on_asked(struct pg_request *request, enum pg_outcome outcome,
 		return;
 	}
 	health_ok(bus->control_health);
+	bus->forget_offsets = false;
 	for (size_t i = 0; i < bus->n_partitions; i++)
 		unknown |= bus->partitions[i]->position.offset == KAFKA_OFFSET_UNKNOWN;
 	if (unknown)

@@ -77,6 +77,13 @@ void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic, cqrs_handle_f
 	buf_release(&labels);
 }
 
+/* "table(column)", each of a length that PostgreSQL can have. */
+static bool is_reference(const char *text)
+{
+	int len = 0;
+	return sscanf(text, "%*127[^(](%*63[^)])%n", &len) == 0 && len && !text[len];
+}
+
 struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup, const struct cqrs_table_def *def)
 {
 	struct command_bus *bus = setup->bus;
@@ -89,6 +96,9 @@ struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup, const struct cqrs_
 		key = c->key;
 		if (c->type > CQRS_TIMESTAMPTZ)
 			cqrs_setup_fail(setup, "table %s: column %s: arrays are for parameters only",
+					def->name, c->name);
+		if (c->references && !is_reference(c->references))
+			cqrs_setup_fail(setup, "table %s: column %s: references must be \"table(column)\"",
 					def->name, c->name);
 	}
 	if (n == 0 || n > CQRS_COLUMNS_MAX)
@@ -116,6 +126,10 @@ struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char
 					    const enum cqrs_type *types, size_t n)
 {
 	struct command_bus *bus = setup->bus;
+	if (n > PG_PARAMS_MAX) {
+		cqrs_setup_fail(setup, "statement \"%s\": at most %d parameters", sql, PG_PARAMS_MAX);
+		return NULL;
+	}
 	struct cqrs_statement *statement = calloc(1, sizeof *statement);
 	struct cqrs_statement **grown =
 	    realloc(bus->statements, (bus->n_statements + 1) * sizeof *grown);
@@ -140,11 +154,13 @@ struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char
 bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
 		     const char **error)
 {
-	if (bus->n_modules == COMMAND_TOPICS_MAX)
+	*error = setup->error;
+	if (bus->n_modules == COMMAND_TOPICS_MAX) {
 		cqrs_setup_fail(setup, "more than %d command modules", COMMAND_TOPICS_MAX);
+		return false;
+	}
 	if (!self)
 		cqrs_setup_fail(setup, "it did not start and did not say why");
-	*error = setup->error;
 	bus->modules[bus->n_modules++] = (struct bus_module){setup->module, self};
 	return !*setup->error;
 }

@@ -80,7 +80,5 @@ json_t *command_bus_status(void *arg)
 	for (int i = 0; i < bus->n_modules; i++)
 		json_array_append_new(modules, json_string(bus->modules[i].module->name));
 	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "group", bus->config->group, "brokers",
-			 bus->source_config.brokers ? bus->source_config.brokers
-						    : bus->config->brokers,
-			 "modules", modules, "partitions", partitions, "writers", writers);
+			 bus->source_config.brokers, "modules", modules, "partitions", partitions, "writers", writers);
 }

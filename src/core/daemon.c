@@ -141,10 +141,12 @@ static bool start_embedded(struct daemon *d)
 	for (int i = 0; d->embedded && i < n; i++)
 		if (!kafka_embedded_add_topic(d->embedded, topics[i]))
 			return false;
-	if (d->embedded)
-		log_info("kafka: embedded broker on %s, for trying things out",
-			 kafka_embedded_brokers(d->embedded));
-	return d->embedded != NULL;
+	if (!d->embedded)
+		return false;
+	log_info("kafka: embedded broker on %s, for trying things out",
+		 kafka_embedded_brokers(d->embedded));
+	command_bus_use_embedded(d->commands, kafka_embedded_brokers(d->embedded));
+	return true;
 }
 
 static bool start_command_modules(struct daemon *d)
@@ -296,7 +298,7 @@ static void on_schema(void *owner, const struct schema_outcome *outcome)
 	d->schema = NULL;
 	if (!d->commands || d->stopping)
 		return;
-	if (!command_bus_start(d->commands, brokers(d))) {
+	if (!command_bus_start(d->commands)) {
 		log_error("cqrsd: the write path cannot start");
 		d->exit_code = EXIT_CODE_FAILED;
 		loop_stop(d->loop);

@@ -10,6 +10,8 @@
 #include <syslog.h>
 
 #define FETCH_BYTES_MIN 1048576
+#define FETCH_BYTES_MAX 536870912
+#define QUEUE_KB_MAX    2097151 /* as librdkafka has it */
 
 /* Called from librdkafka's threads; log_write() is one write(2). */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
@@ -54,8 +56,13 @@ static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *co
 {
 	int64_t session_ms = config->session_timeout_us / 1000;
 	int64_t fetch = config->queue_bytes / 2;
+	int64_t queue_kb = config->queue_bytes / 1024 / config->lanes;
 	if (fetch < FETCH_BYTES_MIN)
 		fetch = FETCH_BYTES_MIN;
+	if (fetch > FETCH_BYTES_MAX)
+		fetch = FETCH_BYTES_MAX;
+	if (queue_kb > QUEUE_KB_MAX)
+		queue_kb = QUEUE_KB_MAX;
 	return set(conf, "bootstrap.servers", config->brokers) &&
 	       set(conf, "group.id", config->group) &&
 	       set_number(conf, "session.timeout.ms", session_ms) &&
@@ -69,8 +76,7 @@ static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *co
 	       set(conf, "enable.partition.eof", "true") &&
 	       set(conf, "partition.assignment.strategy", "range,roundrobin") &&
 	       set(conf, "allow.auto.create.topics", "false") &&
-	       set_number(conf, "queued.max.messages.kbytes",
-			  config->queue_bytes / 1024 / config->lanes) &&
+	       set_number(conf, "queued.max.messages.kbytes", queue_kb) &&
 	       set_number(conf, "fetch.max.bytes", fetch) &&
 	       set_number(conf, "fetch.message.max.bytes", FETCH_BYTES_MIN) &&
 	       /* To learn that a broker is back, see kafka_source_on_stats(). */

@@ -47,6 +47,13 @@ void offsets_read_sql(struct buf *sql, const char *group)
 	add_literal(sql, group);
 }
 
+void offsets_forget_sql(struct buf *sql, const char *group)
+{
+	buf_puts(sql, "DELETE FROM cqrs.offsets WHERE consumer_group = ");
+	add_literal(sql, group);
+	buf_putc(sql, ';');
+}
+
 void offsets_insert_sql(struct buf *sql, const char *group, const char *const *topics,
 			const struct kafka_position *list, size_t n)
 {

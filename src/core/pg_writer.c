@@ -25,10 +25,12 @@ static void send(struct pg_writer *writer, enum writer_state state)
 {
 	set_state(writer, state);
 	writer->request.sql = buf_str(&writer->sql);
-	if (writer->sql.failed || !pg_conn_send(writer->conn, &writer->request))
-		set_state(writer, WRITER_WAITING);
+	if (!writer->sql.failed && pg_conn_send(writer->conn, &writer->request))
+		return;
+	set_state(writer, WRITER_WAITING);
+	/* It ends a transaction that may be open; on_ready() comes back. */
 	if (writer->sql.failed)
-		timer_arm(writer->timer, 1000000);
+		pg_conn_reset(writer->conn, "out of memory");
 }
 
 static void add_fence(struct pg_writer *writer)
@@ -317,7 +319,7 @@ void writer_lost(struct pg_writer *writer, const struct pg_error *error)
 	/* Only the Query that commits can have done so. */
 	if (writer->state == WRITER_STORING)
 		writer->unknown = true;
-	writer->in_transaction = false;
+	writer->in_transaction = writer->fenced = false;
 	snprintf(writer->why, sizeof writer->why, "%s", error ? error->message : "connection lost");
 	set_state(writer, WRITER_WAITING); /* on_ready() comes back */
 	timer_disarm(writer->timer);
@@ -565,9 +567,12 @@ bool pg_writer_cancel(struct pg_writer *writer)
 	if (writer->attempt.batch)
 		attempt_release(&writer->attempt);
 	writer->batch = NULL;
-	writer->unknown = false;
+	writer->unknown = writer->blocked = false;
 	writer->tries = 0;
 	set_state(writer, WRITER_IDLE);
+	/* What kept that batch waiting need not keep the next. */
+	if (pg_conn_state(writer->conn) == PG_CONN_READY)
+		health_ok(writer->health);
 	return true;
 }
 

@@ -17,43 +17,55 @@ static const struct batch_statement *asked(const struct writer_statement *s)
 	return &s->writer->batch->statements[s->index];
 }
 
-/* Refuses each element whose statement touched another number of rows than it must. */
-static bool refuse_unexpected(struct pg_writer *writer, bool *any)
+/* Whether what was refused of the nth statement's message had done something before. */
+static bool undoes(const struct pg_writer *writer, size_t nth)
 {
-	for (size_t i = 0; i < writer->n_statements; i++) {
+	const struct cqrs_batch *batch = writer->batch;
+	uint32_t message = asked(&writer->statements[nth])->message;
+	size_t i = nth;
+	while (i > 0 && asked(&writer->statements[i - 1])->message == message)
+		i--;
+	for (; i < writer->n_statements && asked(&writer->statements[i])->message == message; i++) {
+		uint32_t element = asked(&writer->statements[i])->element;
+		if (element != UINT32_MAX && writer->statements[i].touched > 0 &&
+		    batch_element_is_dead(batch, element))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Refuses the elements whose statement, one of the first `n`, touched another
+ * number of rows than it must.  Those behind one that has to be undone are
+ * judged when they have run without it.
+ */
+static bool refuse_unexpected(struct pg_writer *writer, size_t n, bool *any)
+{
+	for (size_t i = 0; i < n; i++) {
 		const struct writer_statement *s = &writer->statements[i];
 		if (asked(s)->expect == CQRS_ANY_ROWS || asked(s)->expect == s->touched)
 			continue;
 		*any = true;
 		if (!writer_refuse(writer, asked(s)->element, "", asked(s)->reason))
 			return false;
+		if (undoes(writer, i))
+			break;
 	}
 	return true;
 }
 
-/* All have answered, and the transaction is open, or aborted by the culprit. */
-static void on_all_done(struct pg_writer *writer)
+static const struct pg_error memory = {.sqlstate = "53200", .message = "out of memory"};
+
+/* The database refused a statement: its element goes, or one before it that was to go anyway. */
+static void refuse_culprit(struct pg_writer *writer)
 {
-	static const struct pg_error memory = {.sqlstate = "53200", .message = "out of memory"};
 	const struct pg_error *error = &writer->culprit_error;
+	uint32_t element = asked(&writer->statements[writer->culprit])->element;
 	bool unexpected = false;
-	if (writer->lost) {
-		writer_lost(writer, error);
-		return;
-	}
-	if (!writer->refused) {
-		if (!refuse_unexpected(writer, &unexpected))
-			writer_failed(writer, &memory);
-		else if (unexpected)
-			writer_again(writer, 0);
-		else
-			writer_statements_done(writer);
-		return;
-	}
-	enum verdict verdict = writer_verdict(error->sqlstate);
-	uint32_t element = writer->batch->statements[writer->culprit].element;
-	if (verdict != VERDICT_DATA && verdict != VERDICT_DUPLICATE) {
-		writer_failed(writer, error);
+	if (!refuse_unexpected(writer, writer->culprit, &unexpected)) {
+		writer_failed(writer, &memory);
+	} else if (unexpected) {
+		writer_again(writer, 0);
 	} else if (element == UINT32_MAX) {
 		/* What prepares the ground must not fail for the data's sake: our mistake. */
 		struct pg_error ours = *error;
@@ -64,6 +76,31 @@ static void on_all_done(struct pg_writer *writer)
 	} else {
 		writer_failed(writer, &memory);
 	}
+}
+
+/* All have answered, and the transaction is open, or aborted by the culprit. */
+static void on_all_done(struct pg_writer *writer)
+{
+	const struct pg_error *error = &writer->culprit_error;
+	bool unexpected = false;
+	if (writer->lost) {
+		writer_lost(writer, error);
+		return;
+	}
+	if (!writer->refused) {
+		if (!refuse_unexpected(writer, writer->n_statements, &unexpected))
+			writer_failed(writer, &memory);
+		else if (unexpected)
+			writer_again(writer, 0);
+		else
+			writer_statements_done(writer);
+		return;
+	}
+	enum verdict verdict = writer_verdict(error->sqlstate);
+	if (verdict == VERDICT_DATA || verdict == VERDICT_DUPLICATE)
+		refuse_culprit(writer);
+	else
+		writer_failed(writer, error);
 }
 
 static void on_result(struct pg_request *request, const PGresult *answer)
@@ -80,7 +117,7 @@ static void on_done(struct pg_request *request, enum pg_outcome outcome,
 		return; /* pg_writer_free() */
 	if (outcome == PG_REFUSED && !writer->refused) {
 		writer->refused = true;
-		writer->culprit = s->index;
+		writer->culprit = (size_t)(s - writer->statements);
 		writer->culprit_error = *error;
 	} else if (outcome == PG_LOST && !writer->lost) {
 		writer->lost = true;

@@ -165,6 +165,42 @@ def test_a_stopped_instance_writes_nothing_when_it_wakes(cqrsd, database, kafka,
     assert second.stop() == 0
 
 
+def test_who_was_overtaken_writes_nothing(cqrsd, database, kafka, unique):
+    """The fence itself: somebody else has stored what we are about to store."""
+    topics = {"readings": unique("readings"), "sensors": unique("sensors")}
+    for topic in topics.values():
+        kafka.create(topic, 1)
+    daemon = cqrsd(sensor_config(database, kafka.address, unique("group"), topics))
+    daemon.migrate()
+    database.query(WITHOUT_KEY)
+    daemon.start()
+
+    def send(first, last):
+        kafka.produce(topics["readings"], [json.dumps(
+            [{"sensor_id": 1, "ts": START + n, "cpu": n}]) for n in range(first, last)])
+
+    def stored():
+        return [n for (n,) in database.query("SELECT cpu::int FROM sensor_data ORDER BY cpu")]
+
+    send(0, 10)
+    wait_until(lambda: len(stored()) == 10, 10, "the first ten")
+    daemon.send_signal(signal.SIGSTOP)
+    send(10, 20)
+    database.query(
+        "BEGIN; INSERT INTO sensor_data SELECT to_timestamp(%s + n), 1, NULL, n "
+        "FROM generate_series(10, 19) n; "
+        "UPDATE cqrs.offsets SET next_offset = 20 WHERE topic = %s; COMMIT",
+        (START, topics["readings"]))
+    daemon.send_signal(signal.SIGCONT)
+    wait_until(lambda: daemon.metrics().value("cqrsd_batches_fenced_total") > 0, 15,
+               "it notices that it was overtaken")
+    send(20, 30)
+    wait_until(lambda: len(stored()) >= 30, 15, "it goes on from where the other one was")
+    assert stored() == list(range(30))
+    assert database.value("SELECT next_offset FROM cqrs.offsets WHERE topic = %s",
+                          (topics["readings"],)) == 30
+
+
 def test_records_deleted_before_they_were_read_are_a_gap(cqrsd, database, kafka, unique):
     """Retention was quicker than we: never silently."""
     topics = {"readings": unique("readings"), "sensors": unique("sensors")}

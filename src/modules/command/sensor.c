@@ -202,8 +202,7 @@ static bool read_reading(const struct sensor *self, struct cqrs_json_reader *r,
 
 static void ensure_sensors(struct sensor *self, struct cqrs_batch *batch)
 {
-	struct cqrs_value ids = {.type = CQRS_INT4_ARRAY,
-				 .a = {self->new_sensors, self->n_new_sensors}};
+	struct cqrs_value ids = cqrs_array(CQRS_INT4_ARRAY, self->new_sensors, self->n_new_sensors);
 	if (self->n_new_sensors)
 		cqrs_ensure(batch, self->ensure_sensors, &ids);
 	self->n_new_sensors = 0;
@@ -249,25 +248,33 @@ static void accept(struct sensor *self, struct cqrs_batch *batch, const struct r
 	cqrs_append(batch, self->data, row);
 }
 
+/* Where the element begins that was read when the reader stood at `at`: behind space and comma. */
+static size_t element_begin(const char *value, size_t at)
+{
+	while (strchr(" \t\r\n,", value[at]))
+		at++;
+	return at;
+}
+
 /* The elements of an array whose '[' was just read; false: not JSON. */
 static bool read_array(struct sensor *self, struct cqrs_json_reader *r, const char *value,
 		       struct cqrs_batch *batch)
 {
 	enum cqrs_json_kind kind;
 	struct reading reading;
+	size_t at = cqrs_json_offset(r);
 	for (int32_t i = 0; (kind = cqrs_json_next(r)) != CQRS_JSON_END; i++) {
-		size_t begin = cqrs_json_offset(r) - 1;
-		if (kind == CQRS_JSON_OBJECT) {
-			if (!read_reading(self, r, &reading))
-				return false;
-			cqrs_element(batch, i, value + begin, cqrs_json_offset(r) - begin);
+		bool is_reading = kind == CQRS_JSON_OBJECT;
+		if (is_reading ? !read_reading(self, r, &reading) : !cqrs_json_skip(r, kind))
+			return false;
+		size_t begin = element_begin(value, at);
+		at = cqrs_json_offset(r);
+		/* The whole value in each dead letter of "[0,0,0,…]" would be its square. */
+		cqrs_element(batch, i, value + begin, at - begin);
+		if (is_reading)
 			accept(self, batch, &reading);
-		} else {
-			if (!cqrs_json_skip(r, kind))
-				return false;
-			cqrs_element(batch, i, NULL, 0);
+		else
 			cqrs_refuse_element(batch, "a reading must be an object");
-		}
 	}
 	return true;
 }
