@@ -10,7 +10,8 @@
 
 #define PIECE 65536
 
-static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
+/* Signature, flags, and no extension. */
+static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 
 static void add_row(struct attempt *attempt, const struct attempt_rows *rows, size_t n)
 {
@@ -66,34 +67,42 @@ static void add_text(struct buf *b, const char *text)
 	add_bytes(b, text, text ? strlen(text) : 0);
 }
 
-/* {"name": "value", …}; values that are no text in hexadecimal, repeated names as an array. */
+/* Text as it is, other bytes in hexadecimal. */
+static json_t *header_value(const struct cqrs_header *header)
+{
+	const unsigned char *bytes = header->value;
+	if (!bytes)
+		return json_null();
+	json_t *text = memchr(bytes, 0, header->value_len)
+			   ? NULL
+			   : json_stringn(header->value, header->value_len);
+	if (text)
+		return text;
+	struct buf hex = BUF_INIT;
+	buf_puts(&hex, "\\x");
+	for (size_t i = 0; i < header->value_len; i++)
+		buf_printf(&hex, "%02x", bytes[i]);
+	text = json_string(buf_str(&hex));
+	buf_release(&hex);
+	return text;
+}
+
+/* {"name": "value", …}, repeated names as an array; NULL: there are none. */
 static char *headers_json(const struct kafka_message *msg)
 {
 	struct cqrs_header *headers;
 	size_t n = kafka_message_headers(msg, &headers);
 	json_t *object = n ? json_object() : NULL;
 	for (size_t i = 0; object && i < n; i++) {
-		json_t *value = headers[i].value
-				    ? json_stringn(headers[i].value, headers[i].value_len)
-				    : json_null();
-		if (!value || (headers[i].value && memchr(headers[i].value, 0, headers[i].value_len))) {
-			struct buf hex = BUF_INIT;
-			buf_puts(&hex, "\\x");
-			for (size_t k = 0; k < headers[i].value_len; k++)
-				buf_printf(&hex, "%02x", ((const unsigned char *)headers[i].value)[k]);
-			json_decref(value);
-			value = json_string(buf_str(&hex));
-			buf_release(&hex);
-		}
+		json_t *value = header_value(&headers[i]);
 		json_t *before = json_object_get(object, headers[i].name);
 		if (!before)
-			json_object_set(object, headers[i].name, value);
+			json_object_set_new(object, headers[i].name, value);
 		else if (json_is_array(before))
-			json_array_append(before, value);
+			json_array_append_new(before, value);
 		else
 			json_object_set_new(object, headers[i].name,
-					    json_pack("[OO]", before, value));
-		json_decref(value);
+					    json_pack("[O, o]", before, value));
 	}
 	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 	json_decref(object);
@@ -168,7 +177,7 @@ static void fill_chunk(struct attempt *attempt)
 	buf_clear(&attempt->chunk);
 	attempt->given = 0;
 	if (!attempt->head)
-		buf_add(&attempt->chunk, header, sizeof header - 1);
+		buf_add(&attempt->chunk, copy_header, sizeof copy_header - 1);
 	attempt->head = true;
 	if (attempt->tail || add_some(attempt))
 		return;

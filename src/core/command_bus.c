@@ -156,9 +156,9 @@ void bus_dropped(struct command_bus *bus)
 struct partition *bus_partition(const struct command_bus *bus, int topic, int32_t partition)
 {
 	for (size_t i = 0; i < bus->n_partitions; i++)
-		if (bus->partitions[i]->position.topic == topic &&
-		    bus->partitions[i]->position.partition == partition)
-			return bus->partitions[i];
+		if (bus->partitions[i].position.topic == topic &&
+		    bus->partitions[i].position.partition == partition)
+			return &bus->partitions[i];
 	return NULL;
 }
 

@@ -77,7 +77,7 @@ struct command_bus {
 	bool draining;
 
 	/* positions: command_positions.c */
-	struct partition **partitions; /* ours; while the group takes them back, the old ones */
+	struct partition *partitions; /* ours; while the group takes them back, the old ones */
 	size_t n_partitions;
 	struct kafka_position *assigned; /* given, not yet adopted */
 	size_t n_assigned;
@@ -105,12 +105,18 @@ void bus_dropped(struct command_bus *bus);
 /* command_positions.c */
 bool positions_init(struct command_bus *bus);
 void positions_release(struct command_bus *bus);
-extern const struct kafka_source_events positions_events;
-/* A writer has become idle: go on with what waited for it. */
-void positions_writer_idle(struct command_bus *bus);
+/* Finds out where the partitions stand that we do not know of. */
+void positions_locate(struct command_bus *bus);
+bool writers_are_idle(const struct command_bus *bus);
 /* The fence was lost: find out where the lane's partitions stand. */
 void positions_lost(struct command_bus *bus, const struct bus_lane *lane);
 bool positions_parse_start(const char *text, int64_t *start_us);
+
+/* command_group.c */
+extern const struct kafka_source_events positions_events;
+/* A writer has become idle: go on with what waited for it. */
+void positions_writer_idle(struct command_bus *bus);
+void positions_on_revoke_timer(void *bus);
 
 /* command_setup.c */
 void setup_release(struct command_bus *bus);

@@ -18,11 +18,8 @@
 #include <string.h>
 
 #define REPORT_US    1000000
-#define REVOKE_US    3000000 /* how long a revocation waits for writers at work */
 #define LOCATE_US    200000
 #define LOCATE_MOST  5000000
-
-static void locate(struct command_bus *bus);
 
 bool positions_parse_start(const char *text, int64_t *start_us)
 {
@@ -38,16 +35,15 @@ bool positions_parse_start(const char *text, int64_t *start_us)
 static void free_partitions(struct command_bus *bus)
 {
 	for (size_t i = 0; i < bus->n_partitions; i++) {
-		metrics_remove(bus->metrics, bus->partitions[i]->lag);
-		metrics_remove(bus->metrics, bus->partitions[i]->stored);
-		free(bus->partitions[i]);
+		metrics_remove(bus->metrics, bus->partitions[i].lag);
+		metrics_remove(bus->metrics, bus->partitions[i].stored);
 	}
 	free(bus->partitions);
 	bus->partitions = NULL;
 	bus->n_partitions = 0;
 }
 
-static bool writers_are_idle(const struct command_bus *bus)
+bool writers_are_idle(const struct command_bus *bus)
 {
 	for (int i = 0; i < bus->config->writers; i++)
 		if (!pg_writer_is_idle(bus->lanes[i].writer))
@@ -55,13 +51,11 @@ static bool writers_are_idle(const struct command_bus *bus)
 	return true;
 }
 
-static struct partition *partition_new(struct command_bus *bus, const struct kafka_position *given)
+static void partition_init(struct partition *partition, struct command_bus *bus,
+			   const struct kafka_position *given)
 {
-	struct partition *partition = calloc(1, sizeof *partition);
 	struct buf labels = BUF_INIT;
 	char number[16];
-	if (!partition)
-		return NULL;
 	partition->position = *given;
 	partition->position.offset = KAFKA_OFFSET_UNKNOWN;
 	partition->topic = bus->topic_names[given->topic];
@@ -74,25 +68,20 @@ static struct partition *partition_new(struct command_bus *bus, const struct kaf
 	partition->stored = metrics_gauge(bus->metrics, "cqrsd_kafka_next_offset", buf_str(&labels),
 					  "The next offset to be stored");
 	buf_release(&labels);
-	return partition;
 }
 
 /* The old partitions go only now: a batch at work points to them. */
 static bool adopt(struct command_bus *bus)
 {
 	free_partitions(bus);
-	bus->partitions = calloc(bus->n_assigned + 1, sizeof(struct partition *));
+	bus->partitions = calloc(bus->n_assigned + 1, sizeof *bus->partitions);
 	if (!bus->partitions)
 		return false;
-	for (size_t i = 0; i < bus->n_assigned; i++) {
-		struct partition *partition = partition_new(bus, &bus->assigned[i]);
-		if (!partition)
-			return false;
-		bus->partitions[bus->n_partitions++] = partition;
-	}
+	bus->n_partitions = bus->n_assigned;
+	for (size_t i = 0; i < bus->n_partitions; i++)
+		partition_init(&bus->partitions[i], bus, &bus->assigned[i]);
 	bus->has_assigned = false;
 	bus->owned = true;
-	health_ok(bus->gaps);
 	return true;
 }
 
@@ -115,7 +104,7 @@ static void ask(struct command_bus *bus)
 }
 
 /* Finds out where the partitions stand that we do not know of. */
-static void locate(struct command_bus *bus)
+void positions_locate(struct command_bus *bus)
 {
 	if (bus->asking || bus->revoking || bus->draining || !bus->source)
 		return;
@@ -128,7 +117,7 @@ static void locate(struct command_bus *bus)
 	if (!bus->owned)
 		return;
 	for (size_t i = 0; i < bus->n_partitions; i++)
-		any |= bus->partitions[i]->state == PARTITION_LOCATING;
+		any |= bus->partitions[i].state == PARTITION_LOCATING;
 	if (!any)
 		return;
 	buf_clear(&bus->sql);
@@ -147,7 +136,7 @@ static void start(struct command_bus *bus)
 		return;
 	}
 	for (size_t i = 0; i < bus->n_partitions; i++) {
-		struct partition *partition = bus->partitions[i];
+		struct partition *partition = &bus->partitions[i];
 		list[i] = partition->position;
 		if (partition->state != PARTITION_LOCATING)
 			continue;
@@ -197,8 +186,8 @@ static void resolve(struct command_bus *bus)
 	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
 	size_t n = 0;
 	for (size_t i = 0; list && i < bus->n_partitions; i++)
-		if (bus->partitions[i]->position.offset == KAFKA_OFFSET_UNKNOWN)
-			list[n++] = bus->partitions[i]->position;
+		if (bus->partitions[i].position.offset == KAFKA_OFFSET_UNKNOWN)
+			list[n++] = bus->partitions[i].position;
 	if (!list || !kafka_source_resolve(bus->source, list, n, bus->start_us, on_resolved))
 		retry_locate(bus);
 	free(list);
@@ -212,7 +201,7 @@ static void on_offsets(struct pg_request *request, const PGresult *answer)
 	if (PQresultStatus(answer) != PGRES_TUPLES_OK || bus->has_assigned || !bus->owned)
 		return;
 	for (size_t i = 0; i < bus->n_partitions; i++) {
-		struct partition *partition = bus->partitions[i];
+		struct partition *partition = &bus->partitions[i];
 		if (partition->state != PARTITION_LOCATING)
 			continue;
 		partition->position.offset = KAFKA_OFFSET_UNKNOWN;
@@ -235,13 +224,13 @@ static void on_asked(struct pg_request *request, enum pg_outcome outcome,
 	}
 	/* Lost, revoked or assigned anew meanwhile: from the beginning, when it is time. */
 	if (outcome != PG_DONE || bus->has_assigned || !bus->owned) {
-		locate(bus);
+		positions_locate(bus);
 		return;
 	}
 	health_ok(bus->control_health);
 	bus->forget_offsets = false;
 	for (size_t i = 0; i < bus->n_partitions; i++)
-		unknown |= bus->partitions[i]->position.offset == KAFKA_OFFSET_UNKNOWN;
+		unknown |= bus->partitions[i].position.offset == KAFKA_OFFSET_UNKNOWN;
 	if (unknown)
 		resolve(bus);
 	else
@@ -252,126 +241,13 @@ void positions_lost(struct command_bus *bus, const struct bus_lane *lane)
 {
 	lane_forget(&bus->lanes[lane->index]);
 	for (size_t i = 0; i < bus->n_partitions; i++) {
-		struct partition *partition = bus->partitions[i];
+		struct partition *partition = &bus->partitions[i];
 		if (partition->position.partition % bus->config->writers == lane->index &&
 		    partition->state == PARTITION_ACTIVE)
 			partition->state = PARTITION_LOCATING;
 	}
 	bus->locate_again = true;
 }
-
-/* ---- what Kafka says ---- */
-
-static void on_assigned(void *owner, const struct kafka_position *list, size_t n)
-{
-	struct command_bus *bus = owner;
-	free(bus->assigned);
-	bus->assigned = calloc(n + 1, sizeof *bus->assigned);
-	bus->n_assigned = bus->assigned ? n : 0;
-	if (n && bus->assigned)
-		memcpy(bus->assigned, list, n * sizeof *list);
-	bus->has_assigned = true;
-	bus->started = false;
-	locate(bus);
-}
-
-static void release(struct command_bus *bus)
-{
-	timer_disarm(bus->revoke_timer);
-	bus->revoking = false;
-	bus->started = false;
-	kafka_source_release(bus->source);
-}
-
-/* What is being stored may end in peace; what waits, or was only taken, is dropped. */
-static void on_revoked(void *owner)
-{
-	struct command_bus *bus = owner;
-	bus->revoking = true;
-	bus->has_assigned = bus->owned = false;
-	for (int i = 0; i < bus->config->writers; i++) {
-		struct bus_lane *lane = &bus->lanes[i];
-		if (pg_writer_cancel(lane->writer)) {
-			bus_dropped(bus);
-			batch_clear(lane->storing);
-		}
-		lane_forget(lane);
-	}
-	for (size_t i = 0; i < bus->n_partitions; i++)
-		bus->partitions[i]->state = PARTITION_LOCATING;
-	if (writers_are_idle(bus))
-		release(bus);
-	else
-		timer_arm(bus->revoke_timer, REVOKE_US);
-}
-
-static void on_revoke_timer(void *arg)
-{
-	struct command_bus *bus = arg;
-	/* The writer is left to the fence. */
-	if (bus->revoking)
-		release(bus);
-}
-
-void positions_writer_idle(struct command_bus *bus)
-{
-	if (bus->revoking && writers_are_idle(bus))
-		release(bus);
-	if (bus->has_assigned || bus->locate_again) {
-		bus->locate_again = false;
-		locate(bus);
-	}
-}
-
-static void on_messages(void *owner, int lane)
-{
-	struct command_bus *bus = owner;
-	lane_pump(&bus->lanes[lane]);
-}
-
-static void on_end(void *owner, const struct kafka_position *where)
-{
-	struct command_bus *bus = owner;
-	struct partition *partition = bus_partition(bus, where->topic, where->partition);
-	if (partition)
-		partition->end = where->offset;
-}
-
-static void on_out_of_range(void *owner, const struct kafka_position *where, const char *why)
-{
-	struct command_bus *bus = owner;
-	struct partition *partition = bus_partition(bus, where->topic, where->partition);
-	if (!partition || partition->state != PARTITION_ACTIVE)
-		return;
-	partition->state = PARTITION_HALTED;
-	partition->halted_us = loop_wall_clock(bus->loop);
-	snprintf(partition->why, sizeof partition->why, "%s", why);
-	kafka_source_pause(bus->source, &partition->position, true);
-	health_fail(bus->gaps,
-		    "%s [%" PRId32 "] is halted: Kafka does not have offset %" PRId64
-		    " (%s); set next_offset in cqrs.offsets and restart",
-		    partition->topic, partition->position.partition, partition->position.offset, why);
-}
-
-static void on_brokers(void *owner, const char *why_not)
-{
-	struct command_bus *bus = owner;
-	if (why_not)
-		health_fail(bus->kafka, "%s", why_not);
-	else if (bus->started)
-		health_ok(bus->kafka);
-	else
-		health_fail(bus->kafka, "waiting for the group to give us partitions");
-}
-
-const struct kafka_source_events positions_events = {
-    .on_assigned = on_assigned,
-    .on_revoked = on_revoked,
-    .on_messages = on_messages,
-    .on_out_of_range = on_out_of_range,
-    .on_end = on_end,
-    .on_brokers = on_brokers,
-};
 
 /* ---- what we tell Kafka ---- */
 
@@ -381,7 +257,7 @@ static void on_report_timer(void *arg)
 	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
 	size_t n = 0;
 	for (size_t i = 0; list && bus->started && i < bus->n_partitions; i++) {
-		struct partition *partition = bus->partitions[i];
+		struct partition *partition = &bus->partitions[i];
 		if (partition->state != PARTITION_ACTIVE ||
 		    partition->reported == partition->position.offset)
 			continue;
@@ -401,7 +277,7 @@ static void on_control_ready(void *owner, struct pg_conn *conn)
 	struct command_bus *bus = owner;
 	(void)conn;
 	health_ok(bus->control_health);
-	locate(bus);
+	positions_locate(bus);
 }
 
 static void on_control_lost(void *owner, struct pg_conn *conn, const struct pg_error *error)
@@ -413,7 +289,7 @@ static void on_control_lost(void *owner, struct pg_conn *conn, const struct pg_e
 
 static void on_locate_timer(void *arg)
 {
-	locate(arg);
+	positions_locate(arg);
 }
 
 static const struct pg_conn_events control_events = {on_control_ready, on_control_lost};
@@ -433,7 +309,7 @@ bool positions_init(struct command_bus *bus)
 	bus->control = pg_conn_new(bus->loop, &bus->control_config, &control_events, bus);
 	bus->locate_timer = timer_new(bus->loop, on_locate_timer, bus);
 	bus->report_timer = timer_new(bus->loop, on_report_timer, bus);
-	bus->revoke_timer = timer_new(bus->loop, on_revoke_timer, bus);
+	bus->revoke_timer = timer_new(bus->loop, positions_on_revoke_timer, bus);
 	bus->kafka = health_add(bus->health, "kafka");
 	bus->control_health = health_add(bus->health, "postgres control");
 	bus->gaps = health_add(bus->health, "partitions");

@@ -21,7 +21,7 @@ static void on_scrape(void *arg)
 	struct command_bus *bus = arg;
 	size_t bytes = 0;
 	for (size_t i = 0; i < bus->n_partitions; i++) {
-		struct partition *partition = bus->partitions[i];
+		struct partition *partition = &bus->partitions[i];
 		int64_t lag = partition_lag(bus, partition);
 		if (lag >= 0)
 			metric_set(partition->lag, (double)lag);
@@ -70,7 +70,7 @@ json_t *command_bus_status(void *arg)
 	struct command_bus *bus = arg;
 	json_t *partitions = json_array(), *writers = json_array(), *modules = json_array();
 	for (size_t i = 0; bus->owned && i < bus->n_partitions; i++)
-		json_array_append_new(partitions, partition_status(bus, bus->partitions[i]));
+		json_array_append_new(partitions, partition_status(bus, &bus->partitions[i]));
 	for (int i = 0; bus->source && i < bus->config->writers; i++)
 		json_array_append_new(
 		    writers, json_pack("{s:s, s:s, s:I, s:I}", "name", bus->lanes[i].name, "state",

@@ -122,7 +122,7 @@ static int listen_inet(const char *where, char *error, size_t size)
 
 static void describe(int fd, char address[HTTP_ADDRESS_MAX])
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof ss;
 	char host[INET6_ADDRSTRLEN] = "?", port[8] = "?";
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)

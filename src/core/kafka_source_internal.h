@@ -41,6 +41,11 @@ void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 void kafka_source_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);
 int kafka_source_on_stats(rd_kafka_t *rk, char *json, size_t len, void *opaque);
 
+/* kafka_source.c: comes back to the queue in the next turn. */
+void kafka_queue_wake(struct kafka_queue *queue);
+/* Logs what is wrong with the consumer, or with a topic. */
+void kafka_source_report_error(const rd_kafka_message_t *m);
+
 /* kafka_resolve.c: waits for a resolution under way, whose answer is dropped. */
 void kafka_resolution_free(struct kafka_resolution *resolution);
 

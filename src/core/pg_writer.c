@@ -11,23 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAGED_BATCHES 16 /* after a duplicate, before COPY is tried again */
-
-static void send_storing(struct pg_writer *writer);
-
-static void set_state(struct pg_writer *writer, enum writer_state state)
-{
-	writer->state = state;
-}
-
 /* The connection was ready a moment ago: if it is not, its loss has been or will be told. */
 static void send(struct pg_writer *writer, enum writer_state state)
 {
-	set_state(writer, state);
+	writer->state = state;
 	writer->request.sql = buf_str(&writer->sql);
 	if (!writer->sql.failed && pg_conn_send(writer->conn, &writer->request))
 		return;
-	set_state(writer, WRITER_WAITING);
+	writer->state = WRITER_WAITING;
 	/* It ends a transaction that may be open; on_ready() comes back. */
 	if (writer->sql.failed)
 		pg_conn_reset(writer->conn, "out of memory");
@@ -98,9 +89,9 @@ static void send_evicting(struct pg_writer *writer)
 }
 
 /* Tries the range low..high from the beginning. */
-static void try_range(struct pg_writer *writer)
+void writer_try(struct pg_writer *writer)
 {
-	set_state(writer, WRITER_WAITING);
+	writer->state = WRITER_WAITING;
 	if (pg_conn_state(writer->conn) != PG_CONN_READY)
 		return; /* on_ready() comes back */
 	if (writer->unknown) {
@@ -141,188 +132,23 @@ void writer_again(struct pg_writer *writer, int64_t wait_us)
 		buf_puts(&writer->sql, "ROLLBACK");
 		send(writer, WRITER_ROLLBACK);
 	} else if (wait_us) {
-		set_state(writer, WRITER_WAITING);
+		writer->state = WRITER_WAITING;
 		timer_arm(writer->timer, wait_us);
 	} else {
-		try_range(writer);
+		writer_try(writer);
 	}
 }
 
-static void finish(struct pg_writer *writer, bool fenced)
+void writer_finish(struct pg_writer *writer, bool fenced)
 {
 	struct cqrs_batch *batch = writer->batch;
 	attempt_release(&writer->attempt);
 	writer->batch = NULL;
 	writer->in_transaction = writer->unknown = false;
 	writer->tries = 0;
-	set_state(writer, WRITER_IDLE);
+	writer->state = WRITER_IDLE;
 	health_ok(writer->health);
 	writer->done(writer->owner, writer, batch, fenced);
-}
-
-/* ---- stored ---- */
-
-static void count_latency(struct pg_writer *writer)
-{
-	const struct cqrs_batch *batch = writer->batch;
-	int64_t now = loop_wall_clock(writer->loop);
-	/* A sample is enough: at most 64 of each batch. */
-	uint32_t step = (writer->high - writer->low) / 64 + 1;
-	for (uint32_t i = writer->low; i < writer->high; i += step) {
-		int64_t made = batch->messages[i].kafka.message.timestamp_us;
-		if (made > 0)
-			metric_observe(writer->m.latency, (double)(now - made) / 1e6);
-	}
-}
-
-static void count_dead_letters(struct pg_writer *writer)
-{
-	const struct cqrs_batch *batch = writer->batch;
-	for (size_t i = 0; writer->attempt.n_dead && i < batch->n_refusals; i++) {
-		struct buf labels = BUF_INIT;
-		if (!attempt_is_dead_letter(&writer->attempt, i))
-			continue;
-		const char *state = batch->refusals[i].sqlstate;
-		metrics_label(&labels, "reason", *state ? state : "module");
-		metric_add(metrics_counter(writer->metrics, "cqrsd_dead_letters_total",
-					   buf_str(&labels),
-					   "Messages and elements refused, by SQLSTATE"),
-			   1);
-		buf_release(&labels);
-	}
-}
-
-static void on_stored(struct pg_writer *writer)
-{
-	struct cqrs_batch *batch = writer->batch;
-	metric_add(writer->m.batches, 1);
-	metric_add(writer->m.rows, (double)attempt_stored(&writer->attempt));
-	metric_add(writer->m.duplicates, (double)attempt_duplicates(&writer->attempt));
-	metric_observe(writer->m.batch_rows, (double)attempt_stored(&writer->attempt));
-	metric_observe(writer->m.commit_seconds,
-		       (double)(loop_now(writer->loop) - writer->began_us) / 1e6);
-	count_latency(writer);
-	count_dead_letters(writer);
-	for (uint32_t i = writer->low; i < writer->high; i++) {
-		const struct batch_message *message = &batch->messages[i];
-		message->partition->position.offset = message->kafka.message.offset + 1;
-	}
-	writer->tries = 0;
-	writer->unknown = writer->in_transaction = false;
-	writer->low = writer->high;
-	writer->high = (uint32_t)batch->n_messages;
-	writer->staged = writer->staged_left > 0;
-	if (writer->low == writer->high)
-		finish(writer, false);
-	else
-		try_range(writer);
-}
-
-static void on_fenced(struct pg_writer *writer)
-{
-	metric_add(writer->m.fenced, 1);
-	log_warning("%s: fence lost, a batch of %zu messages is dropped and read again where the "
-		    "offsets stand",
-		    writer->config->name, writer->batch->n_messages);
-	writer->batch->effects_lost = true;
-	finish(writer, true);
-}
-
-/* ---- not stored ---- */
-
-bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
-		   const char *reason)
-{
-	writer->batch->effects_lost = true;
-	return batch_refuse(writer->batch, element, sqlstate, reason);
-}
-
-static void wait(struct pg_writer *writer, const char *sqlstate, const char *message, bool slow)
-{
-	int64_t most = slow ? 15000000 : 5000000, delay = slow ? 1000000 : 50000;
-	for (int i = 0; i < writer->tries && delay < most; i++)
-		delay *= 2;
-	if (delay > most)
-		delay = most;
-	writer->tries++;
-	/* lock_not_available, query_canceled */
-	writer->blocked = !strcmp(sqlstate, "55P03") || !strcmp(sqlstate, "57014");
-	delay = delay / 2 + loop_random(writer->loop, (uint32_t)delay);
-	metric_add(writer->m.retries, 1);
-	snprintf(writer->why, sizeof writer->why, "%s (SQLSTATE %s)", message, sqlstate);
-	health_fail(writer->health, "%s", writer->why);
-	writer_again(writer, delay);
-}
-
-/* The range cannot be stored as a whole: less of it, or, if it is one message, none. */
-static void divide(struct pg_writer *writer, const struct pg_error *error)
-{
-	if (writer->high - writer->low > 1) {
-		writer->high = writer->low + (writer->high - writer->low) / 2;
-		writer_again(writer, 0);
-		return;
-	}
-	/* Not even its dead letter: that is not the message's fault. */
-	if (writer->batch->messages[writer->low].refused) {
-		wait(writer, error->sqlstate, error->message, true);
-		return;
-	}
-	uint32_t whole = batch_whole(writer->batch, writer->low);
-	if (whole == UINT32_MAX ||
-	    !writer_refuse(writer, whole, error->sqlstate, error->message))
-		wait(writer, "53200", "out of memory", false);
-	else
-		writer_again(writer, 0);
-}
-
-void writer_failed(struct pg_writer *writer, const struct pg_error *error)
-{
-	/* Nothing of an implicit transaction is left; an explicit one wants its ROLLBACK. */
-	switch (writer_verdict(error->sqlstate)) {
-	case VERDICT_FENCED:
-		if (writer->in_transaction) {
-			writer->fenced = true;
-			writer_again(writer, 0);
-		} else {
-			on_fenced(writer);
-		}
-		break;
-	case VERDICT_DUPLICATE:
-	case VERDICT_DATA:
-		if (writer_verdict(error->sqlstate) == VERDICT_DUPLICATE)
-			writer->staged_left = STAGED_BATCHES;
-		if (writer->attempt.staged) {
-			divide(writer, error);
-		} else {
-			writer->staged = true;
-			writer_again(writer, 0);
-		}
-		break;
-	case VERDICT_TOO_BIG:
-		/* 53200 may be somebody else's fault: a single message is not refused for it. */
-		if (writer->high - writer->low == 1 && !strncmp(error->sqlstate, "53", 2))
-			wait(writer, error->sqlstate, error->message, false);
-		else
-			divide(writer, error);
-		break;
-	case VERDICT_SCHEMA:
-		wait(writer, error->sqlstate, error->message, true);
-		break;
-	case VERDICT_TRANSIENT:
-		wait(writer, error->sqlstate, error->message, false);
-		break;
-	}
-}
-
-void writer_lost(struct pg_writer *writer, const struct pg_error *error)
-{
-	/* Only the Query that commits can have done so. */
-	if (writer->state == WRITER_STORING)
-		writer->unknown = true;
-	writer->in_transaction = writer->fenced = false;
-	snprintf(writer->why, sizeof writer->why, "%s", error ? error->message : "connection lost");
-	set_state(writer, WRITER_WAITING); /* on_ready() comes back */
-	timer_disarm(writer->timer);
 }
 
 /* ---- answers ---- */
@@ -372,11 +198,11 @@ static void on_asked(struct pg_writer *writer)
 {
 	writer->unknown = false;
 	if (writer->n_to == writer->attempt.n_steps)
-		on_stored(writer);
+		writer_stored(writer);
 	else if (writer->n_from == writer->attempt.n_steps)
-		try_range(writer);
+		writer_try(writer);
 	else
-		on_fenced(writer);
+		writer_fenced(writer);
 }
 
 static void on_answer(struct pg_writer *writer)
@@ -384,11 +210,11 @@ static void on_answer(struct pg_writer *writer)
 	switch (writer->state) {
 	case WRITER_BEGINNING:
 		if (!writer_send_statements(writer))
-			wait(writer, "53200", "out of memory", false);
+			writer_wait(writer, "53200", "out of memory", false);
 		break;
 	case WRITER_STAGING:
 		if (writer->out_of_memory)
-			wait(writer, "53200", "out of memory", false);
+			writer_wait(writer, "53200", "out of memory", false);
 		else if (writer->redo)
 			writer_again(writer, 0);
 		else
@@ -396,25 +222,25 @@ static void on_answer(struct pg_writer *writer)
 		writer->out_of_memory = false;
 		break;
 	case WRITER_STORING:
-		on_stored(writer);
+		writer_stored(writer);
 		break;
 	case WRITER_ROLLBACK:
 		writer->in_transaction = false;
 		if (writer->fenced) {
 			writer->fenced = false;
-			on_fenced(writer);
+			writer_fenced(writer);
 		} else {
 			writer_again(writer, writer->wait_us);
 		}
 		break;
 	case WRITER_EVICTING:
-		try_range(writer);
+		writer_try(writer);
 		break;
 	case WRITER_ASKING:
 		on_asked(writer);
 		break;
 	default:
-		assert(!"an answer that nobody asked for");
+		assert(false); /* nobody asked */
 	}
 }
 
@@ -429,7 +255,7 @@ static void on_done(struct pg_request *request, enum pg_outcome outcome,
 		on_answer(writer);
 	else if (outcome == PG_REFUSED &&
 		 (writer->state == WRITER_ASKING || writer->state == WRITER_EVICTING))
-		wait(writer, error->sqlstate, error->message, false);
+		writer_wait(writer, error->sqlstate, error->message, false);
 	else if (outcome == PG_REFUSED)
 		writer_failed(writer, error);
 	else
@@ -445,7 +271,7 @@ static void on_ready(void *owner, struct pg_conn *conn)
 	if (!writer->tries)
 		health_ok(writer->health);
 	if (writer->batch && writer->state == WRITER_WAITING && !timer_is_armed(writer->timer))
-		try_range(writer);
+		writer_try(writer);
 }
 
 static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *error)
@@ -457,7 +283,7 @@ static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *er
 
 static void on_timer(void *arg)
 {
-	try_range(arg);
+	writer_try(arg);
 }
 
 /* ---- life ---- */
@@ -551,7 +377,7 @@ void pg_writer_store(struct pg_writer *writer, struct cqrs_batch *batch)
 	if (writer->staged_left)
 		writer->staged_left--;
 	writer->staged = writer->staged_left > 0;
-	try_range(writer);
+	writer_try(writer);
 }
 
 bool pg_writer_is_idle(const struct pg_writer *writer)
@@ -569,7 +395,7 @@ bool pg_writer_cancel(struct pg_writer *writer)
 	writer->batch = NULL;
 	writer->unknown = writer->blocked = false;
 	writer->tries = 0;
-	set_state(writer, WRITER_IDLE);
+	writer->state = WRITER_IDLE;
 	/* What kept that batch waiting need not keep the next. */
 	if (pg_conn_state(writer->conn) == PG_CONN_READY)
 		health_ok(writer->health);

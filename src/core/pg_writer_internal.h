@@ -86,16 +86,32 @@ enum verdict {
 };
 enum verdict writer_verdict(const char *sqlstate);
 
-/* writer_statements.c: begins with the range's statements; false: no memory. */
+/* ---- writer_statements.c ---- */
+
+/* Begins with the range's statements; false: no memory. */
 bool writer_send_statements(struct pg_writer *writer);
 
+/* ---- pg_writer.c ---- */
+
+/* Tries the range low..high from the beginning. */
+void writer_try(struct pg_writer *writer);
+/* Ends the transaction, if there is one, and tries the range again after `wait_us`. */
+void writer_again(struct pg_writer *writer, int64_t wait_us);
 /* All statements did what they had to. */
 void writer_statements_done(struct pg_writer *writer);
+/* The batch is the owner's again. */
+void writer_finish(struct pg_writer *writer, bool fenced);
+
+/* ---- writer_outcome.c ---- */
+
+/* The range is stored: the next one, or the end. */
+void writer_stored(struct pg_writer *writer);
+void writer_fenced(struct pg_writer *writer);
 /* The database said no, or is gone. */
 void writer_failed(struct pg_writer *writer, const struct pg_error *error);
 void writer_lost(struct pg_writer *writer, const struct pg_error *error);
-/* Ends the transaction, if there is one, and tries the range again after `wait_us`. */
-void writer_again(struct pg_writer *writer, int64_t wait_us);
+/* Tries again later; `slow`: a person has to do something first. */
+void writer_wait(struct pg_writer *writer, const char *sqlstate, const char *message, bool slow);
 /* Notes that a refusal has cost effects that the module had asked for. */
 bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
 		   const char *reason);

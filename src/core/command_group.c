@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* What Kafka tells the command bus: partitions given and taken back, ends, gaps. */
+#include "command_bus_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REVOKE_US 3000000 /* how long a revocation waits for writers at work */
+
+static void on_assigned(void *owner, const struct kafka_position *list, size_t n)
+{
+	struct command_bus *bus = owner;
+	free(bus->assigned);
+	bus->assigned = calloc(n + 1, sizeof *bus->assigned);
+	bus->n_assigned = bus->assigned ? n : 0;
+	if (n && bus->assigned)
+		memcpy(bus->assigned, list, n * sizeof *list);
+	bus->has_assigned = true;
+	bus->started = false;
+	positions_locate(bus);
+}
+
+static void release(struct command_bus *bus)
+{
+	timer_disarm(bus->revoke_timer);
+	bus->revoking = false;
+	bus->started = false;
+	kafka_source_release(bus->source);
+}
+
+/* What is being stored may end in peace; what waits, or was only taken, is dropped. */
+static void on_revoked(void *owner)
+{
+	struct command_bus *bus = owner;
+	bus->revoking = true;
+	bus->has_assigned = bus->owned = false;
+	for (int i = 0; i < bus->config->writers; i++) {
+		struct bus_lane *lane = &bus->lanes[i];
+		if (pg_writer_cancel(lane->writer)) {
+			bus_dropped(bus);
+			batch_clear(lane->storing);
+		}
+		lane_forget(lane);
+	}
+	for (size_t i = 0; i < bus->n_partitions; i++)
+		bus->partitions[i].state = PARTITION_LOCATING;
+	if (writers_are_idle(bus))
+		release(bus);
+	else
+		timer_arm(bus->revoke_timer, REVOKE_US);
+}
+
+void positions_on_revoke_timer(void *arg)
+{
+	struct command_bus *bus = arg;
+	/* The writer is left to the fence. */
+	if (bus->revoking)
+		release(bus);
+}
+
+void positions_writer_idle(struct command_bus *bus)
+{
+	if (bus->revoking && writers_are_idle(bus))
+		release(bus);
+	if (bus->has_assigned || bus->locate_again) {
+		bus->locate_again = false;
+		positions_locate(bus);
+	}
+}
+
+static void on_messages(void *owner, int lane)
+{
+	struct command_bus *bus = owner;
+	lane_pump(&bus->lanes[lane]);
+}
+
+static void on_end(void *owner, const struct kafka_position *where)
+{
+	struct command_bus *bus = owner;
+	struct partition *partition = bus_partition(bus, where->topic, where->partition);
+	if (partition)
+		partition->end = where->offset;
+}
+
+static void on_out_of_range(void *owner, const struct kafka_position *where, const char *why)
+{
+	struct command_bus *bus = owner;
+	struct partition *partition = bus_partition(bus, where->topic, where->partition);
+	if (!partition || partition->state != PARTITION_ACTIVE)
+		return;
+	partition->state = PARTITION_HALTED;
+	partition->halted_us = loop_wall_clock(bus->loop);
+	snprintf(partition->why, sizeof partition->why, "%s", why);
+	kafka_source_pause(bus->source, &partition->position, true);
+	health_fail(bus->gaps,
+		    "%s [%" PRId32 "] is halted: Kafka does not have offset %" PRId64
+		    " (%s); set next_offset in cqrs.offsets and restart",
+		    partition->topic, partition->position.partition, partition->position.offset, why);
+}
+
+static void on_brokers(void *owner, const char *why_not)
+{
+	struct command_bus *bus = owner;
+	if (why_not)
+		health_fail(bus->kafka, "%s", why_not);
+	else if (bus->started)
+		health_ok(bus->kafka);
+	else
+		health_fail(bus->kafka, "waiting for the group to give us partitions");
+}
+
+const struct kafka_source_events positions_events = {
+    .on_assigned = on_assigned,
+    .on_revoked = on_revoked,
+    .on_messages = on_messages,
+    .on_out_of_range = on_out_of_range,
+    .on_end = on_end,
+    .on_brokers = on_brokers,
+};

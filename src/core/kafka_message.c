@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages on loan from librdkafka: taken out of a lane, looked into, given back. */
+#include "kafka_source_internal.h"
+
+#include <stdlib.h>
+
+#define TAKE_AT_ONCE 256
+
+static void partition_error(struct kafka_source *source, const rd_kafka_message_t *m, int topic)
+{
+	struct kafka_position where = {topic, m->partition, m->offset};
+	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		source->events->on_end(source->owner, &where);
+	else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+		 m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+		source->events->on_out_of_range(source->owner, &where, rd_kafka_message_errstr(m));
+	else
+		kafka_source_report_error(m);
+}
+
+static void lend(struct kafka_message *out, rd_kafka_message_t *m, const char *name, int topic)
+{
+	rd_kafka_timestamp_type_t type;
+	int64_t ms = rd_kafka_message_timestamp(m, &type);
+	*out = (struct kafka_message){
+	    .topic = topic,
+	    .handle = m,
+	    .message = {.topic = name,
+			.partition = m->partition,
+			.offset = m->offset,
+			.timestamp_us = ms > 0 ? ms * 1000 : 0,
+			.key = m->key,
+			.key_len = m->key_len,
+			.value = m->payload,
+			.value_len = m->len},
+	};
+}
+
+int kafka_source_take(struct kafka_source *source, int lane, struct kafka_message *out, int max)
+{
+	rd_kafka_message_t *messages[TAKE_AT_ONCE];
+	const rd_kafka_topic_t *last = NULL;
+	int topic = -1, taken = 0;
+	if (max > TAKE_AT_ONCE)
+		max = TAKE_AT_ONCE;
+	ssize_t n = rd_kafka_consume_batch_queue(source->lanes[lane].queue, 0, messages,
+						 (size_t)max);
+	for (ssize_t i = 0; i < n; i++) {
+		rd_kafka_message_t *m = messages[i];
+		if (m->rkt != last) {
+			last = m->rkt;
+			topic = m->rkt ? kafka_source_topic(source, rd_kafka_topic_name(m->rkt)) : -1;
+		}
+		if (!m->err && topic >= 0) {
+			lend(&out[taken++], m, source->config->topics[topic], topic);
+			continue;
+		}
+		partition_error(source, m, topic);
+		rd_kafka_message_destroy(m);
+	}
+	/* Only events, no messages: there may be more behind them. */
+	if (n > 0 && !taken)
+		kafka_queue_wake(&source->lanes[lane]);
+	return taken;
+}
+
+size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers)
+{
+	rd_kafka_headers_t *list;
+	*headers = NULL;
+	if (!msg->handle || rd_kafka_message_headers(msg->handle, &list))
+		return 0;
+	size_t n = rd_kafka_header_cnt(list);
+	struct cqrs_header *out = calloc(n + 1, sizeof *out);
+	if (!out)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		rd_kafka_header_get_all(list, i, &out[i].name, &out[i].value, &out[i].value_len);
+	*headers = out;
+	return n;
+}
+
+void kafka_message_free(struct kafka_message *msg)
+{
+	if (msg->handle)
+		rd_kafka_message_destroy(msg->handle);
+	msg->handle = NULL;
+}

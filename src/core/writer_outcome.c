@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of a batch: stored, fenced, refused, or tried again later. */
+#include "log.h"
+#include "pg_writer_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STAGED_BATCHES 16 /* after a duplicate, before COPY is tried again */
+
+static void count_latency(struct pg_writer *writer)
+{
+	const struct cqrs_batch *batch = writer->batch;
+	int64_t now = loop_wall_clock(writer->loop);
+	/* A sample is enough: at most 64 of each batch. */
+	uint32_t step = (writer->high - writer->low) / 64 + 1;
+	for (uint32_t i = writer->low; i < writer->high; i += step) {
+		int64_t made = batch->messages[i].kafka.message.timestamp_us;
+		if (made > 0)
+			metric_observe(writer->m.latency, (double)(now - made) / 1e6);
+	}
+}
+
+static void count_dead_letters(struct pg_writer *writer)
+{
+	const struct cqrs_batch *batch = writer->batch;
+	for (size_t i = 0; writer->attempt.n_dead && i < batch->n_refusals; i++) {
+		struct buf labels = BUF_INIT;
+		if (!attempt_is_dead_letter(&writer->attempt, i))
+			continue;
+		const char *state = batch->refusals[i].sqlstate;
+		metrics_label(&labels, "reason", *state ? state : "module");
+		metric_add(metrics_counter(writer->metrics, "cqrsd_dead_letters_total",
+					   buf_str(&labels),
+					   "Messages and elements refused, by SQLSTATE"),
+			   1);
+		buf_release(&labels);
+	}
+}
+
+void writer_stored(struct pg_writer *writer)
+{
+	struct cqrs_batch *batch = writer->batch;
+	metric_add(writer->m.batches, 1);
+	metric_add(writer->m.rows, (double)attempt_stored(&writer->attempt));
+	metric_add(writer->m.duplicates, (double)attempt_duplicates(&writer->attempt));
+	metric_observe(writer->m.batch_rows, (double)attempt_stored(&writer->attempt));
+	metric_observe(writer->m.commit_seconds,
+		       (double)(loop_now(writer->loop) - writer->began_us) / 1e6);
+	count_latency(writer);
+	count_dead_letters(writer);
+	for (uint32_t i = writer->low; i < writer->high; i++) {
+		const struct batch_message *message = &batch->messages[i];
+		message->partition->position.offset = message->kafka.message.offset + 1;
+	}
+	writer->tries = 0;
+	writer->unknown = writer->in_transaction = false;
+	writer->low = writer->high;
+	writer->high = (uint32_t)batch->n_messages;
+	writer->staged = writer->staged_left > 0;
+	if (writer->low == writer->high)
+		writer_finish(writer, false);
+	else
+		writer_try(writer);
+}
+
+void writer_fenced(struct pg_writer *writer)
+{
+	metric_add(writer->m.fenced, 1);
+	log_warning("%s: fence lost, a batch of %zu messages is dropped and read again where the "
+		    "offsets stand",
+		    writer->config->name, writer->batch->n_messages);
+	writer->batch->effects_lost = true;
+	writer_finish(writer, true);
+}
+
+/* ---- not stored ---- */
+
+bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
+		   const char *reason)
+{
+	writer->batch->effects_lost = true;
+	return batch_refuse(writer->batch, element, sqlstate, reason);
+}
+
+void writer_wait(struct pg_writer *writer, const char *sqlstate, const char *message, bool slow)
+{
+	int64_t most = slow ? 15000000 : 5000000, delay = slow ? 1000000 : 50000;
+	for (int i = 0; i < writer->tries && delay < most; i++)
+		delay *= 2;
+	if (delay > most)
+		delay = most;
+	writer->tries++;
+	/* lock_not_available, query_canceled */
+	writer->blocked = !strcmp(sqlstate, "55P03") || !strcmp(sqlstate, "57014");
+	delay = delay / 2 + loop_random(writer->loop, (uint32_t)delay);
+	metric_add(writer->m.retries, 1);
+	snprintf(writer->why, sizeof writer->why, "%s (SQLSTATE %s)", message, sqlstate);
+	health_fail(writer->health, "%s", writer->why);
+	writer_again(writer, delay);
+}
+
+/* The range cannot be stored as a whole: less of it, or, if it is one message, none. */
+static void divide(struct pg_writer *writer, const struct pg_error *error)
+{
+	if (writer->high - writer->low > 1) {
+		writer->high = writer->low + (writer->high - writer->low) / 2;
+		writer_again(writer, 0);
+		return;
+	}
+	/* Not even its dead letter: that is not the message's fault. */
+	if (writer->batch->messages[writer->low].refused) {
+		writer_wait(writer, error->sqlstate, error->message, true);
+		return;
+	}
+	uint32_t whole = batch_whole(writer->batch, writer->low);
+	if (whole == UINT32_MAX ||
+	    !writer_refuse(writer, whole, error->sqlstate, error->message))
+		writer_wait(writer, "53200", "out of memory", false);
+	else
+		writer_again(writer, 0);
+}
+
+void writer_failed(struct pg_writer *writer, const struct pg_error *error)
+{
+	/* Nothing of an implicit transaction is left; an explicit one wants its ROLLBACK. */
+	switch (writer_verdict(error->sqlstate)) {
+	case VERDICT_FENCED:
+		if (writer->in_transaction) {
+			writer->fenced = true;
+			writer_again(writer, 0);
+		} else {
+			writer_fenced(writer);
+		}
+		break;
+	case VERDICT_DUPLICATE:
+	case VERDICT_DATA:
+		if (writer_verdict(error->sqlstate) == VERDICT_DUPLICATE)
+			writer->staged_left = STAGED_BATCHES;
+		if (writer->attempt.staged) {
+			divide(writer, error);
+		} else {
+			writer->staged = true;
+			writer_again(writer, 0);
+		}
+		break;
+	case VERDICT_TOO_BIG:
+		/* 53200 may be somebody else's fault: a single message is not refused for it. */
+		if (writer->high - writer->low == 1 && !strncmp(error->sqlstate, "53", 2))
+			writer_wait(writer, error->sqlstate, error->message, false);
+		else
+			divide(writer, error);
+		break;
+	case VERDICT_SCHEMA:
+		writer_wait(writer, error->sqlstate, error->message, true);
+		break;
+	case VERDICT_TRANSIENT:
+		writer_wait(writer, error->sqlstate, error->message, false);
+		break;
+	}
+}
+
+void writer_lost(struct pg_writer *writer, const struct pg_error *error)
+{
+	/* Only the Query that commits can have done so. */
+	if (writer->state == WRITER_STORING)
+		writer->unknown = true;
+	writer->in_transaction = writer->fenced = false;
+	snprintf(writer->why, sizeof writer->why, "%s", error ? error->message : "connection lost");
+	writer->state = WRITER_WAITING; /* on_ready() comes back */
+	timer_disarm(writer->timer);
+}
