@@ -3,13 +3,14 @@
 
 import json
 import re
+import subprocess
 import time
 
 import pytest
 
 from conftest import sensor_config
 from support import broker
-from support.daemon import run
+from support.daemon import BINARY, is_instrumented, run
 from support.workshop import wait_until
 
 START = 1_600_000_000
@@ -241,14 +242,17 @@ def test_start_while_kafka_is_away(cqrsd, workshop, database, unique):
         kafka.remove()
 
 
+@pytest.mark.skipif(is_instrumented(), reason="measured with the plain build")
 def test_idle_memory(system):
-    # A budget of the contract; sanitizers and valgrind have their own ideas.
-    from support.daemon import WRAPPER
-    if WRAPPER or "asan" in str(system.process.args[0]):
-        pytest.skip("measured with the plain build")
     fresh = system.restart()
     time.sleep(0.5)
     assert fresh.resident_memory() <= 14 << 20
+
+
+@pytest.mark.skipif(is_instrumented(), reason="measured with the plain build")
+def test_the_program_is_small(tmp_path):
+    subprocess.run(["strip", "-o", tmp_path / "cqrsd", BINARY], check=True)
+    assert (tmp_path / "cqrsd").stat().st_size < 1 << 20
 
 
 def test_logs_in_json(cqrsd, database, unique):

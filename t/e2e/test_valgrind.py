@@ -3,6 +3,7 @@
 
 import json
 
+import pytest
 import support.daemon
 from conftest import sensor_config
 from support.workshop import wait_until
@@ -12,6 +13,7 @@ VALGRIND = ["valgrind", "--leak-check=full", "--show-leak-kinds=definite,indirec
             "--errors-for-leak-kinds=definite,indirect", "--error-exitcode=99", "--num-callers=30"]
 
 
+@pytest.mark.skipif(support.daemon.is_instrumented(), reason="one at a time")
 def test_valgrind_finds_nothing(monkeypatch, cqrsd, database, kafka, unique):
     """A start, 1,000 messages, 1,000 requests and a stop."""
     monkeypatch.setattr(support.daemon, "WRAPPER", VALGRIND)

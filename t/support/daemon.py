@@ -17,6 +17,11 @@ BINARY = BUILD / "cqrsd"
 WRAPPER = shlex.split(os.environ.get("CQRSD_WRAPPER", ""))
 
 
+def is_instrumented():
+    """Under a sanitizer or another program: then memory is not what users will see."""
+    return bool(WRAPPER) or BINARY.exists() and b"__asan_init" in BINARY.read_bytes()
+
+
 def run(*arguments, input=None, env=None, timeout=30, cwd=None):
     """One call of the command line, from beginning to end, as text."""
     command = [str(BINARY), *map(str, arguments)]
