@@ -185,8 +185,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static int report(const struct produce *produce)
 {
-	printf("%s: %" PRId64 " messages acknowledged\n", produce->request->topic,
-	       produce->acknowledged);
+	printf("%s: %" PRId64 " message%s acknowledged\n", produce->request->topic,
+	       produce->acknowledged, produce->acknowledged == 1 ? "" : "s");
 	if (produce->failed)
 		fprintf(stderr, "cqrsd: %" PRId64 " messages failed\n", produce->failed);
 	return produce->failed ? EXIT_CODE_FAILED : EXIT_CODE_OK;

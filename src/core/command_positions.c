@@ -82,6 +82,7 @@ static bool adopt(struct command_bus *bus)
 		partition_init(&bus->partitions[i], bus, &bus->assigned[i]);
 	bus->has_assigned = false;
 	bus->owned = true;
+	health_ok(bus->gaps);
 	return true;
 }
 

@@ -195,22 +195,32 @@ static void probe_tables(struct probe *probe)
 	buf_release(&probe->sql);
 }
 
+/* What writes: Kafka, the schema, the tables and the rights on them. */
+static enum schema_state probe_writer(struct probe *probe)
+{
+	probe_kafka(probe);
+	if (probe_schema(probe, "postgres", probe->config->core.postgres.dsn))
+		probe_tables(probe);
+	return probe->schema.state;
+}
+
 int probe_run(const struct config *config, const struct probe_plan *plan, struct buf *found,
               struct buf *problems)
 {
 	struct probe probe = {.config = config, .plan = plan, .found = found, .problems = problems};
 	const char *dsn = config->core.postgres.dsn, *read_dsn = config->core.postgres.read.dsn;
 	size_t before = problems->len;
+	enum schema_state state = SCHEMA_CURRENT;
 	probe.loop = loop_new();
 	if (!probe.loop)
 		return EXIT_CODE_FAILED;
-	probe_kafka(&probe);
-	bool is_current = probe_schema(&probe, "postgres", dsn);
-	enum schema_state state = probe.schema.state;
-	if (is_current)
-		probe_tables(&probe);
-	if (*read_dsn && strcmp(read_dsn, dsn) != 0)
-		probe_schema(&probe, "postgres read", read_dsn);
+	/* A reader needs neither Kafka nor the primary. */
+	if (config->n_commands)
+		state = probe_writer(&probe);
+	if (!config->n_commands || (*read_dsn && strcmp(read_dsn, dsn) != 0))
+		probe_schema(&probe, "postgres read", *read_dsn ? read_dsn : dsn);
+	if (state == SCHEMA_CURRENT)
+		state = probe.schema.state;
 	loop_free(probe.loop);
 	if (state == SCHEMA_TOO_OLD || state == SCHEMA_TOO_NEW || state == SCHEMA_CHANGED)
 		return EXIT_CODE_SCHEMA;

@@ -323,6 +323,16 @@ def test_probe_finds_a_right_missing(probed, database, unique):
         database.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def test_probe_of_a_reader_needs_no_kafka(cqrsd, database, unique):
+    config = sensor_config(database, "127.0.0.1:1", unique("group"), {})
+    config["commands"] = {}
+    reader = cqrsd(config)
+    assert reader.run("-t", "--probe").returncode == 3
+    reader.migrate()
+    done = reader.run("-t", "--probe")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # ---- options that other tests do not meet ----
 
 def test_unix_sockets(cqrsd, workshop, database, unique):

@@ -194,3 +194,9 @@ def test_an_option_of_an_example_is_checked_like_any_other(workshop, build):
     assert done.returncode == 2
     assert done.stderr.startswith(f"{path}:3:11: ")
     assert 'did you mean "topic"' in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["command", "query"])
+def test_the_readme_shows_the_examples_as_they_are(kind):
+    source = (SUPPORT / f"example_{kind}.c").read_text()
+    assert f"```c\n{source}```" in (REPOSITORY / "README.md").read_text()
