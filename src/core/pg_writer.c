@@ -329,10 +329,10 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	writer->timer = timer_new(loop, on_timer, writer);
 	/* Who waits for a lock longer than that asks what is wrong, see send_evicting(). */
 	buf_printf(&writer->setup,
-		   "SET statement_timeout = %" PRId64 "; SET lock_timeout = 3000;"
+		   "SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64 ";"
 		   "SET idle_in_transaction_session_timeout = %" PRId64 ";"
 		   "SET client_min_messages = warning; SET timezone = 'UTC'",
-		   config->timeout_us / 1000, config->timeout_us / 1000);
+		   config->timeout_us / 1000, config->timeout_us / 3000, config->timeout_us / 1000);
 	writer->conn_config = (struct pg_conn_config){
 	    .name = config->name,
 	    .dsn = config->dsn,

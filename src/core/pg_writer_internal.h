@@ -80,7 +80,7 @@ enum verdict {
 	VERDICT_FENCED,    /* the offsets are not where we left them */
 	VERDICT_DUPLICATE, /* a key is there already */
 	VERDICT_DATA,      /* the data is at fault: class 22, 23, 44, P0 and the like */
-	VERDICT_TOO_BIG,   /* less at a time may do: 53200, class 54 */
+	VERDICT_TOO_BIG,   /* less at a time may do: 53200, class 54, 57014 */
 	VERDICT_SCHEMA,    /* our mistake or the administrator's: class 42 and the like */
 	VERDICT_TRANSIENT, /* time heals it */
 };

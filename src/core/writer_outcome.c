@@ -145,8 +145,8 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 		}
 		break;
 	case VERDICT_TOO_BIG:
-		/* 53200 may be somebody else's fault: a single message is not refused for it. */
-		if (writer->high - writer->low == 1 && !strncmp(error->sqlstate, "53", 2))
+		/* A message is refused for its own size (class 54), not for a server that is slow. */
+		if (writer->high - writer->low == 1 && strncmp(error->sqlstate, "54", 2) != 0)
 			writer_wait(writer, error->sqlstate, error->message, false);
 		else
 			divide(writer, error);

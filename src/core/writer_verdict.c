@@ -17,6 +17,7 @@ static const struct {
     {"P0001", VERDICT_DATA},     /* a trigger said no */
     {"53200", VERDICT_TOO_BIG},  /* out of memory, also of locks */
     {"54", VERDICT_TOO_BIG},     /* program limit exceeded */
+    {"57014", VERDICT_TOO_BIG},  /* statement_timeout */
     {"0A", VERDICT_SCHEMA},      /* feature not supported */
     {"21", VERDICT_SCHEMA},      /* cardinality violation */
     {"25006", VERDICT_TRANSIENT}, /* read-only: after a failover */
