@@ -40,6 +40,7 @@ static void setup(void)
 	config.core.kafka.brokers = kafka_embedded_brokers(broker);
 	config.core.postgres.dsn = pg_server_dsn;
 	config.core.postgres.read.dsn = "";
+	config.n_commands = 1;
 }
 
 static void migrate(void)
