@@ -50,22 +50,50 @@ BEGIN
 END
 $$;
 
--- Makes the partition of sensor_data that begins at `low`, unless the range is
--- covered.  Does nothing where the table is not partitioned.
+-- The partitions of sensor_data, and what they cover.
+CREATE FUNCTION sensor_data_partitions() RETURNS TABLE (partition regclass, low timestamptz, high timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT c.oid::regclass, bound.from_to[1]::timestamptz, bound.from_to[2]::timestamptz
+    FROM pg_inherits i
+    JOIN pg_class c ON c.oid = i.inhrelid
+    CROSS JOIN LATERAL (SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid),
+        'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') AS from_to) AS bound
+    WHERE i.inhparent = 'sensor_data'::regclass
+$$;
+
+-- Makes sure that partitions of sensor_data cover low <= time < high.  Where
+-- others do in part, of another width, the gaps are filled.  Does nothing where
+-- the table is not partitioned.
 CREATE FUNCTION sensor_data_partition(low timestamptz, high timestamptz) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    name text := 'sensor_data_' || to_char(low AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
+    begins timestamptz := low;
+    taken record;
 BEGIN
-    IF (SELECT relkind FROM pg_class WHERE oid = 'sensor_data'::regclass) <> 'p'
-        OR to_regclass(name) IS NOT NULL THEN
+    IF (SELECT relkind FROM pg_class WHERE oid = 'sensor_data'::regclass) <> 'p' THEN
         RETURN;
     END IF;
     -- Two writers may want the same day; the second finds it made.
     PERFORM pg_advisory_xact_lock(hashtext('cqrs.sensor_data_partition'));
-    -- Not to_regclass(): it would answer from a cache that the lock has not refreshed.
-    IF EXISTS (SELECT FROM pg_class c JOIN pg_class parent USING (relnamespace)
-            WHERE parent.oid = 'sensor_data'::regclass AND c.relname = name) THEN
+    FOR taken IN
+        SELECT p.low, p.high FROM sensor_data_partitions() p
+        WHERE p.low < sensor_data_partition.high AND p.high > sensor_data_partition.low
+        ORDER BY p.low
+    LOOP
+        PERFORM sensor_data_attach(begins, taken.low);
+        begins := taken.high;
+    END LOOP;
+    PERFORM sensor_data_attach(begins, high);
+END
+$$;
+
+-- One partition, unless the range is empty.
+CREATE FUNCTION sensor_data_attach(low timestamptz, high timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    name text := 'sensor_data_' || to_char(low AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
+BEGIN
+    IF low >= high THEN
         RETURN;
     END IF;
     -- Made alone and then attached: a lock that readers and writers do not feel.
@@ -85,12 +113,7 @@ BEGIN
             INTO dropped USING retention;
         RETURN dropped;
     END IF;
-    -- A partition's upper bound is the second quoted value of its definition.
-    FOR old IN
-        SELECT c.oid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'sensor_data'::regclass
-            AND (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]::timestamptz
-                <= now() - retention
+    FOR old IN SELECT partition FROM sensor_data_partitions() WHERE high <= now() - retention
     LOOP
         EXECUTE format('DROP TABLE %s', old);
         dropped := dropped + 1;

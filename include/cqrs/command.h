@@ -56,7 +56,7 @@ typedef void cqrs_handle_fn(void *self, const struct cqrs_message *msg, struct c
 
 /* Messages of `topic`, which is borrowed until stop(), go to `handle`.  A topic has one handler. */
 CQRS_EXPORT void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic,
-				  cqrs_handle_fn *handle);
+                                  cqrs_handle_fn *handle);
 
 /* What the second row with the same key means. */
 enum cqrs_duplicate {
@@ -69,7 +69,8 @@ struct cqrs_column {
 	const char *name;
 	enum cqrs_type type;
 	bool key; /* part of the key; columns of the key stand first, in key order */
-	/* "table(column)" that must hold the value, or the row is a dead letter; NULL: no such rule */
+	/* "table(column)" that must hold the value, or the row is a dead letter; NULL: no such rule
+	 */
 	const char *references;
 };
 
@@ -83,11 +84,11 @@ struct cqrs_table_def {
 
 /* The definition is borrowed until stop(). */
 CQRS_EXPORT struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup,
-						const struct cqrs_table_def *def);
+                                                const struct cqrs_table_def *def);
 
 /* `sql` has the parameters $1..$n of these types; both are borrowed until stop(). */
 CQRS_EXPORT struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char *sql,
-							const enum cqrs_type *types, size_t n);
+                                                        const enum cqrs_type *types, size_t n);
 
 /*
  * Runs `sql`, which has no parameters, in a transaction of its own soon after
@@ -109,7 +110,7 @@ CQRS_EXPORT void cqrs_setup_fail(struct cqrs_setup *setup, const char *fmt, ...)
  * the whole value; NULL: the whole value is kept.
  */
 CQRS_EXPORT void cqrs_element(struct cqrs_batch *batch, int32_t index, const void *data,
-			      size_t len);
+                              size_t len);
 
 /*
  * Appends a row, one value per column, of the column's type or null.  Rows are
@@ -117,7 +118,7 @@ CQRS_EXPORT void cqrs_element(struct cqrs_batch *batch, int32_t index, const voi
  * hold (a NUL in text, bytes that are not UTF-8) refuses the element.
  */
 CQRS_EXPORT void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
-			     const struct cqrs_value *row);
+                             const struct cqrs_value *row);
 
 /* Accepts any number of touched rows. */
 #define CQRS_ANY_ROWS (-1)
@@ -128,7 +129,7 @@ CQRS_EXPORT void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *
  * `reason`, which is borrowed until stop().
  */
 CQRS_EXPORT void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statement *statement,
-			      const struct cqrs_value *params, int64_t rows, const char *reason);
+                              const struct cqrs_value *params, int64_t rows, const char *reason);
 
 /*
  * Queues a statement that prepares the ground for this message and others: a
@@ -136,7 +137,7 @@ CQRS_EXPORT void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statem
  * stays in the batch when the message that asked for it is refused.
  */
 CQRS_EXPORT void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_statement *statement,
-			     const struct cqrs_value *params);
+                             const struct cqrs_value *params);
 
 /*
  * For modules that remember what they have ensured: the batch's number, and
@@ -152,7 +153,7 @@ CQRS_EXPORT bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number
  * it is; key and value together may have 900,000 bytes.
  */
 CQRS_EXPORT void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key,
-			      const char *json);
+                              const char *json);
 
 /* Refuses the message: all its effects are dropped and it becomes a dead letter. */
 CQRS_EXPORT void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...) CQRS_PRINTF(2, 3);
@@ -179,9 +180,9 @@ struct cqrs_command_module {
 };
 
 /* CQRS_COMMAND_MODULE(sensor, .summary = "…", .start = start, .stop = stop); */
-#define CQRS_COMMAND_MODULE(id, ...)                                                               \
-	CQRS_EXPORT extern const struct cqrs_command_module cqrs_command_##id;                     \
-	const struct cqrs_command_module cqrs_command_##id = {                                     \
+#define CQRS_COMMAND_MODULE(id, ...)                                           \
+	CQRS_EXPORT extern const struct cqrs_command_module cqrs_command_##id; \
+	const struct cqrs_command_module cqrs_command_##id = {                 \
 	    .abi = CQRS_ABI, .name = #id, __VA_ARGS__}
 
 #endif

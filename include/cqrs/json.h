@@ -34,9 +34,9 @@ enum cqrs_json_kind {
 
 /* A reader on the stack.  Members without a comment are the reader's own. */
 struct cqrs_json_reader {
-	int64_t integer;   /* valid after CQRS_JSON_INTEGER */
-	double real;       /* valid after CQRS_JSON_INTEGER and CQRS_JSON_REAL */
-	const char *text;  /* valid after CQRS_JSON_STRING until the next call; not terminated */
+	int64_t integer;  /* valid after CQRS_JSON_INTEGER */
+	double real;      /* valid after CQRS_JSON_INTEGER and CQRS_JSON_REAL */
+	const char *text; /* valid after CQRS_JSON_STRING until the next call; not terminated */
 	size_t text_len;
 	const char *error; /* after CQRS_JSON_ERROR: what is wrong, a constant */
 	const char *p, *begin, *end;

@@ -39,6 +39,9 @@ struct cqrs_option {
 };
 
 /* Ends a table of options. */
-#define CQRS_OPTIONS_END {.name = NULL}
+#define CQRS_OPTIONS_END     \
+	{                    \
+		.name = NULL \
+	}
 
 #endif

@@ -102,7 +102,7 @@ static inline struct cqrs_value cqrs_text(const char *text)
 
 /* `type` is one of those that use `a`; each item is of its element's type. */
 static inline struct cqrs_value cqrs_array(enum cqrs_type type, const struct cqrs_value *items,
-					   size_t n)
+                                           size_t n)
 {
 	return (struct cqrs_value){.type = type, .a = {items, n}};
 }

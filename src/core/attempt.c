@@ -89,7 +89,7 @@ static bool choose_rows(struct attempt *attempt, int table)
 {
 	struct attempt_rows *rows = &attempt->tables[table];
 	rows->source = &attempt->batch->tables[table];
-	rows->n = rows->repeated = rows->stored = rows->refused = 0;
+	rows->n = rows->repeated = rows->present = rows->stored = rows->refused = 0;
 	if (rows->cap < rows->source->n) {
 		free(rows->rows);
 		rows->cap = rows->source->n;
@@ -122,7 +122,7 @@ static bool add_step(struct attempt *attempt, const struct batch_message *messag
 		}
 	}
 	if (!batch_grow((void **)&attempt->steps, attempt->n_steps, &attempt->cap_steps,
-			sizeof *attempt->steps))
+	                sizeof *attempt->steps))
 		return false;
 	attempt->steps[attempt->n_steps++] =
 	    (struct offsets_step){.from = message->partition->position, .to = to};
@@ -170,7 +170,7 @@ bool attempt_has_statements(const struct attempt *attempt)
 bool attempt_wants(const struct attempt *attempt, const struct batch_statement *statement)
 {
 	return statement->element == UINT32_MAX ? in_range(attempt, statement->message)
-						: is_alive(attempt, statement->element);
+	                                        : is_alive(attempt, statement->element);
 }
 
 bool attempt_needs_staging(const struct attempt *attempt)
@@ -194,7 +194,7 @@ size_t attempt_duplicates(const struct attempt *attempt)
 	size_t n = 0;
 	for (int i = 0; i < attempt->batch->n_tables; i++) {
 		const struct attempt_rows *rows = &attempt->tables[i];
-		n += rows->repeated;
+		n += rows->repeated + rows->present;
 		if (attempt->staged && rows->n > rows->stored + rows->refused)
 			n += rows->n - rows->stored - rows->refused;
 	}

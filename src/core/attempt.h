@@ -19,6 +19,7 @@ struct attempt_rows {
 	struct batch_row *rows; /* sorted, alive, in the range */
 	size_t n, cap;
 	size_t repeated; /* left out: the same key twice in the range */
+	size_t present;  /* staged: rows that update one that was there */
 	size_t stored;   /* staged: what cqrs.store() said */
 	size_t refused;
 };
@@ -39,7 +40,7 @@ struct attempt {
 	struct {
 		enum attempt_copy what;
 		int table;
-	} *copies;
+	} * copies;
 	int n_copies, cap_copies, current;
 	size_t next;      /* row, event or refusal */
 	bool head, tail;  /* the COPY's header and trailer have been given */

@@ -47,7 +47,7 @@ static bool add_events(struct attempt *attempt)
 		if (message >= attempt->low && message < attempt->high &&
 		    !batch_element_is_dead(batch, event->element))
 			buf_add(&attempt->chunk, batch->event_tuples.data + event->offset,
-				event->len);
+			        event->len);
 	}
 	return attempt->next < batch->n_events;
 }
@@ -74,8 +74,8 @@ static json_t *header_value(const struct cqrs_header *header)
 	if (!bytes)
 		return json_null();
 	json_t *text = memchr(bytes, 0, header->value_len)
-			   ? NULL
-			   : json_stringn(header->value, header->value_len);
+	                   ? NULL
+	                   : json_stringn(header->value, header->value_len);
 	if (text)
 		return text;
 	struct buf hex = BUF_INIT;
@@ -102,7 +102,7 @@ static char *headers_json(const struct kafka_message *msg)
 			json_array_append_new(before, value);
 		else
 			json_object_set_new(object, headers[i].name,
-					    json_pack("[O, o]", before, value));
+			                    json_pack("[O, o]", before, value));
 	}
 	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 	json_decref(object);
@@ -111,7 +111,7 @@ static char *headers_json(const struct kafka_message *msg)
 }
 
 static void add_payload(struct buf *b, const struct cqrs_message *msg,
-			const struct batch_element *element)
+                        const struct batch_element *element)
 {
 	if (element->data_len)
 		add_bytes(b, (const char *)msg->value + element->data, element->data_len);

@@ -54,8 +54,9 @@ void attempt_rest_sql(struct attempt *attempt, struct buf *sql)
 		add_copy(attempt, ATTEMPT_EVENTS, 0);
 	}
 	if (attempt->n_dead) {
-		buf_puts(sql, "COPY cqrs.dead_letters (consumer_group, topic, partition, \"offset\", "
-			      "part_index, key, headers, payload, reason, sqlstate) FROM STDIN BINARY;");
+		buf_puts(sql,
+		         "COPY cqrs.dead_letters (consumer_group, topic, partition, \"offset\", "
+		         "part_index, key, headers, payload, reason, sqlstate) FROM STDIN BINARY;");
 		add_copy(attempt, ATTEMPT_DEAD_LETTERS, 0);
 	}
 }
@@ -85,7 +86,7 @@ static void add_literal(struct buf *sql, struct buf *text)
 static void create_stage(struct buf *sql, const struct cqrs_table *table)
 {
 	buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS cqrs_stage_%d (cqrs_n integer PRIMARY KEY",
-		   table->index);
+	           table->index);
 	for (const struct cqrs_column *c = table->def->columns; c->name; c++) {
 		buf_puts(sql, ", ");
 		add_identifier(sql, c->name);
@@ -118,9 +119,9 @@ static void check_references(struct buf *sql, const struct cqrs_table *table)
 		buf_puts(sql, " = s.");
 		add_identifier(sql, c->name);
 		buf_printf(sql,
-			   ") RETURNING %d AS cqrs_table, NULL AS stored, s.cqrs_n AS refused,"
-			   " '23503' AS state, ",
-			   table->index);
+		           ") RETURNING %d AS cqrs_table, NULL AS stored, s.cqrs_n AS refused,"
+		           " '23503' AS state, ",
+		           table->index);
 		add_literal(sql, &reason);
 		buf_puts(sql, " AS reason;");
 		buf_release(&reason);
@@ -151,7 +152,7 @@ static void make_insert(struct buf *insert, const struct cqrs_table *table)
 {
 	/* One row twice in one statement is more than DO UPDATE can take; exact keys differ. */
 	bool distinct = table->def->on_duplicate == CQRS_DUPLICATE_UPDATE && table->n_key &&
-			!table->key_is_exact;
+	                !table->key_is_exact;
 	buf_printf(insert, "INSERT INTO %s (%s) SELECT ", table->name, table->columns);
 	if (distinct)
 		buf_printf(insert, "DISTINCT ON (%s) ", table->key);
@@ -183,6 +184,11 @@ void attempt_staging_sql(struct attempt *attempt, struct buf *sql)
 		buf_printf(sql, "COPY cqrs_stage_%d FROM STDIN BINARY;", i);
 		add_copy(attempt, ATTEMPT_ROWS, i);
 		check_references(sql, table);
+		if (table->def->on_duplicate == CQRS_DUPLICATE_UPDATE && table->n_key)
+			buf_printf(sql,
+			           "SELECT %d AS cqrs_table, count(*) AS present"
+			           " FROM cqrs_stage_%d JOIN %s USING (%s);",
+			           i, i, table->name, table->key);
 		make_insert(&insert, table);
 		buf_printf(sql, "SELECT %d AS cqrs_table, * FROM cqrs.store(", i);
 		add_literal(sql, &insert);
@@ -197,16 +203,22 @@ static bool has_more_effects(const struct cqrs_batch *batch, uint32_t element)
 	const struct batch_element *e = &batch->elements[element];
 	if (e->effects > 1)
 		return true;
-	/* The message as a whole: are there elements beside it?  Those of a message are neighbours. */
+	/* The message as a whole: are there elements beside it?  Those of a message are neighbours.
+	 */
 	return e->index < 0 && ((element > 0 && e[-1].message == e->message) ||
-				(element + 1 < batch->n_elements && e[1].message == e->message));
+	                        (element + 1 < batch->n_elements && e[1].message == e->message));
 }
 
 bool attempt_read_staged(struct attempt *attempt, const PGresult *answer, bool *redo)
 {
 	struct cqrs_batch *batch = attempt->batch;
-	if (PQnfields(answer) != 5 || strcmp(PQfname(answer, 0), "cqrs_table") != 0)
+	if (PQnfields(answer) < 2 || strcmp(PQfname(answer, 0), "cqrs_table") != 0)
 		return true;
+	if (!strcmp(PQfname(answer, 1), "present")) {
+		attempt->tables[atoi(PQgetvalue(answer, 0, 0))].present =
+		    strtoull(PQgetvalue(answer, 0, 1), NULL, 10);
+		return true;
+	}
 	for (int i = 0; i < PQntuples(answer); i++) {
 		struct attempt_rows *rows = &attempt->tables[atoi(PQgetvalue(answer, i, 0))];
 		if (!PQgetisnull(answer, i, 1)) {
@@ -220,7 +232,8 @@ bool attempt_read_staged(struct attempt *attempt, const PGresult *answer, bool *
 		/* An element is refused once, for its first reason. */
 		if (batch_element_is_dead(batch, element))
 			continue;
-		if (!batch_refuse(batch, element, PQgetvalue(answer, i, 3), PQgetvalue(answer, i, 4)))
+		if (!batch_refuse(batch, element, PQgetvalue(answer, i, 3),
+		                  PQgetvalue(answer, i, 4)))
 			return false;
 		attempt->n_dead++;
 	}

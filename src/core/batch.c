@@ -103,10 +103,10 @@ static struct batch_mark take_mark(const struct cqrs_batch *batch)
 }
 
 bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
-		 struct partition *partition)
+                 struct partition *partition)
 {
 	if (!batch_grow((void **)&batch->messages, batch->n_messages, &batch->cap_messages,
-			sizeof *batch->messages))
+	                sizeof *batch->messages))
 		return false;
 	batch->mark = take_mark(batch);
 	batch->element = UINT32_MAX;
@@ -153,7 +153,7 @@ uint32_t batch_add_element(struct cqrs_batch *batch, struct batch_element elemen
 {
 	if (batch->n_elements >= UINT32_MAX - 1 ||
 	    !batch_grow((void **)&batch->elements, batch->n_elements, &batch->cap_elements,
-			sizeof *batch->elements)) {
+	                sizeof *batch->elements)) {
 		batch->failed = true;
 		return UINT32_MAX;
 	}
@@ -182,14 +182,14 @@ static char *copy_reason(const char *reason)
 }
 
 bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlstate,
-		  const char *reason)
+                  const char *reason)
 {
 	struct batch_element *e = &batch->elements[element];
 	if (batch_element_is_dead(batch, element))
 		return true;
 	char *copy = copy_reason(reason);
-	if (!copy || !batch_grow((void **)&batch->refusals, batch->n_refusals,
-				 &batch->cap_refusals, sizeof *batch->refusals)) {
+	if (!copy || !batch_grow((void **)&batch->refusals, batch->n_refusals, &batch->cap_refusals,
+	                         sizeof *batch->refusals)) {
 		free(copy);
 		return false;
 	}
@@ -197,6 +197,7 @@ bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlsta
 	*refusal = (struct batch_refusal){.element = element, .reason = copy};
 	strncpy(refusal->sqlstate, sqlstate, sizeof refusal->sqlstate - 1);
 	e->dead = true;
+	batch->bytes += sizeof *refusal + strlen(copy);
 	if (e->index < 0)
 		batch->messages[e->message].refused = true;
 	return true;

@@ -20,7 +20,7 @@ struct partition;      /* where a message came from; see command_bus.h */
 
 struct cqrs_table {
 	const struct cqrs_table_def *def;
-	int index;     /* among the tables of the process */
+	int index; /* among the tables of the process */
 	int n_columns;
 	int n_key;
 	bool key_is_exact; /* batch_row.key tells two keys apart for sure */
@@ -87,11 +87,12 @@ struct batch_refusal {
 
 /* Where the effects of a message begin. */
 struct batch_mark {
-	size_t elements, statements, params, param_refs, events, event_tuples, refusals, bytes, rows;
+	size_t elements, statements, params, param_refs, events, event_tuples, refusals, bytes,
+	    rows;
 };
 
 struct cqrs_batch {
-	uint64_t number; /* no other batch of the process ever has it */
+	uint64_t number;                 /* no other batch of the process ever has it */
 	struct cqrs_batch *const *peers; /* all batches of the process, for cqrs_batch_sees() */
 	int n_peers;
 	struct batch_message *messages;
@@ -135,20 +136,21 @@ void batch_clear(struct cqrs_batch *batch);
  * the message was not taken.
  */
 bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
-		 struct partition *partition);
+                 struct partition *partition);
 /* The message is decided.  False when memory ran out: it was taken back, with its effects, and
  * is the caller's again. */
 bool batch_end(struct cqrs_batch *batch);
 
 /* The database refused an element: all its effects are dead from now on. */
 bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlstate,
-		  const char *reason);
+                  const char *reason);
 /* The element that stands for all of a message, made if need be; UINT32_MAX: no memory. */
 uint32_t batch_whole(struct cqrs_batch *batch, uint32_t message);
 
 bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_t element);
 
-/* How the definition of a table and a statement become ones that a batch can use; NULL: no memory. */
+/* How the definition of a table and a statement become ones that a batch can use; NULL: no memory.
+ */
 struct cqrs_table *batch_table_new(const struct cqrs_table_def *def, int index);
 void batch_table_free(struct cqrs_table *table);
 

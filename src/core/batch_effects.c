@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define REASON_MAX 500
-#define EVENT_MAX  900000 /* bytes; Kafka takes 1 MB with what it adds, unless it is told otherwise */
+#define EVENT_MAX \
+	900000 /* bytes; Kafka takes 1 MB with what it adds, unless it is told otherwise */
 
 static struct batch_message *message_now(struct cqrs_batch *batch)
 {
@@ -85,7 +86,8 @@ static size_t key_bytes(unsigned char *out, size_t room, const struct cqrs_value
 	case CQRS_INT8:
 	case CQRS_TIMESTAMPTZ:
 		n = value->type == CQRS_INT2 ? 2 : value->type == CQRS_INT4 ? 4 : 8;
-		bits = __builtin_bswap64(((uint64_t)value->i << (64 - 8 * n)) ^ (UINT64_C(1) << 63));
+		bits =
+		    __builtin_bswap64(((uint64_t)value->i << (64 - 8 * n)) ^ (UINT64_C(1) << 63));
 		break;
 	case CQRS_TEXT:
 	case CQRS_UUID:
@@ -139,7 +141,7 @@ static bool add_field(struct buf *b, const struct cqrs_value *value)
 
 /* Why the row cannot be stored, in `reason`; "" if it was added. */
 static const char *add_tuple(struct buf *tuples, const struct cqrs_table *table,
-			     const struct cqrs_value *row, char *reason)
+                             const struct cqrs_value *row, char *reason)
 {
 	buf_put16(tuples, (uint16_t)table->n_columns);
 	for (int i = 0; i < table->n_columns; i++) {
@@ -147,12 +149,12 @@ static const char *add_tuple(struct buf *tuples, const struct cqrs_table *table,
 		assert(row[i].type == column->type);
 		if (i < table->n_key && row[i].is_null) {
 			snprintf(reason, REASON_MAX, "%s is part of the key and must not be null",
-				 column->name);
+			         column->name);
 			return "23502";
 		}
 		if (!add_field(tuples, &row[i])) {
 			snprintf(reason, REASON_MAX, "%s has a value that PostgreSQL cannot store",
-				 column->name);
+			         column->name);
 			return "22000";
 		}
 	}
@@ -160,7 +162,7 @@ static const char *add_tuple(struct buf *tuples, const struct cqrs_table *table,
 }
 
 void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
-		 const struct cqrs_value *row)
+                 const struct cqrs_value *row)
 {
 	struct batch_rows *rows = &batch->tables[table->index];
 	struct batch_element *element = element_now(batch);
@@ -191,7 +193,7 @@ void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
 }
 
 static bool add_params(struct cqrs_batch *batch, const struct cqrs_statement *statement,
-		       const struct cqrs_value *params)
+                       const struct cqrs_value *params)
 {
 	for (int i = 0; i < statement->n_params; i++) {
 		struct batch_param param = {.offset = (uint32_t)batch->params.len, .len = -1};
@@ -209,7 +211,7 @@ static bool add_params(struct cqrs_batch *batch, const struct cqrs_statement *st
 
 /* False: refused, or out of memory. */
 static bool add_statement(struct cqrs_batch *batch, const struct cqrs_value *params,
-			  struct batch_statement added)
+                          struct batch_statement added)
 {
 	size_t first = batch->param_refs.len / sizeof(struct batch_param);
 	if (!add_params(batch, added.statement, params)) {
@@ -219,7 +221,7 @@ static bool add_statement(struct cqrs_batch *batch, const struct cqrs_value *par
 	}
 	if (batch->params.failed || batch->param_refs.failed ||
 	    !batch_grow((void **)&batch->statements, batch->n_statements, &batch->cap_statements,
-			sizeof *batch->statements)) {
+	                sizeof *batch->statements)) {
 		batch->failed = true;
 		return false;
 	}
@@ -231,26 +233,26 @@ static bool add_statement(struct cqrs_batch *batch, const struct cqrs_value *par
 }
 
 void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statement *statement,
-		  const struct cqrs_value *params, int64_t rows, const char *reason)
+                  const struct cqrs_value *params, int64_t rows, const char *reason)
 {
 	struct batch_element *element = element_now(batch);
 	assert(rows == CQRS_ANY_ROWS || reason);
 	if (element && add_statement(batch, params,
-				     (struct batch_statement){.statement = statement,
-							      .element = batch->element,
-							      .expect = rows,
-							      .reason = reason}))
+	                             (struct batch_statement){.statement = statement,
+	                                                      .element = batch->element,
+	                                                      .expect = rows,
+	                                                      .reason = reason}))
 		element->effects++;
 }
 
 void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_statement *statement,
-		 const struct cqrs_value *params)
+                 const struct cqrs_value *params)
 {
 	if (!batch->failed)
 		add_statement(batch, params,
-			      (struct batch_statement){.statement = statement,
-						       .element = UINT32_MAX,
-						       .expect = CQRS_ANY_ROWS});
+		              (struct batch_statement){.statement = statement,
+		                                       .element = UINT32_MAX,
+		                                       .expect = CQRS_ANY_ROWS});
 }
 
 uint64_t cqrs_batch_number(const struct cqrs_batch *batch)
@@ -277,7 +279,7 @@ void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key, 
 		return;
 	if (strlen(json) + (key ? strlen(key) : 0) > EVENT_MAX) {
 		cqrs_refuse_element(batch, "its event for %s has more than %d bytes", topic,
-				    EVENT_MAX);
+		                    EVENT_MAX);
 		return;
 	}
 	/* The columns topic, key and payload of cqrs.outbox. */
@@ -296,7 +298,7 @@ void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key, 
 	}
 	if (tuples->failed || tuples->len > UINT32_MAX ||
 	    !batch_grow((void **)&batch->events, batch->n_events, &batch->cap_events,
-			sizeof *batch->events)) {
+	                sizeof *batch->events)) {
 		batch->failed = true;
 		return;
 	}

@@ -21,7 +21,10 @@ struct buf {
 	bool failed;
 };
 
-#define BUF_INIT {.data = NULL}
+#define BUF_INIT             \
+	{                    \
+		.data = NULL \
+	}
 
 /* Frees the memory and makes the buffer empty again; `max` stays. */
 void buf_release(struct buf *b);

@@ -24,7 +24,7 @@ static bool is_full(const struct bus_lane *lane)
 {
 	const struct cqrs_batch *open = lane->open;
 	return open->n_rows + open->n_statements + open->n_messages / 4 >=
-		   (size_t)lane->bus->config->max_rows ||
+	           (size_t)lane->bus->config->max_rows ||
 	       open->bytes >= lane->bus->batch_bytes;
 }
 
@@ -98,8 +98,7 @@ static void flush(struct bus_lane *lane, bool more)
 	if (!batch->n_messages || !pg_writer_is_idle(lane->writer))
 		return;
 	int64_t age = loop_now(lane->bus->loop) - batch->opened_us;
-	if (more && !is_full(lane) && age < lane->bus->config->max_delay_us &&
-	    !lane->bus->draining)
+	if (more && !is_full(lane) && age < lane->bus->config->max_delay_us && !lane->bus->draining)
 		return; /* lane_pump() comes back: it stopped because of the time */
 	lane->open = lane->storing;
 	lane->storing = batch;
@@ -186,7 +185,7 @@ static bool lane_init(struct bus_lane *lane, struct command_bus *bus, int index)
 	lane->open->peers = lane->storing->peers = bus->batches;
 	lane->open->n_peers = lane->storing->n_peers = 2 * config->writers;
 	lane->writer = pg_writer_new(bus->loop, &lane->writer_config, bus->metrics, bus->health,
-				     on_written, lane);
+	                             on_written, lane);
 	return lane->writer != NULL;
 }
 
@@ -204,7 +203,7 @@ static void lane_release(struct bus_lane *lane)
 }
 
 struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_config *config,
-				    struct metrics *metrics, struct health *health)
+                                    struct metrics *metrics, struct health *health)
 {
 	struct command_bus *bus = calloc(1, sizeof *bus);
 	if (!bus)

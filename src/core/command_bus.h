@@ -33,7 +33,7 @@ struct command_bus_config {
 
 /* Borrows `config` for good; NULL: no memory. */
 struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_config *config,
-				    struct metrics *metrics, struct health *health);
+                                    struct metrics *metrics, struct health *health);
 /* Leaves the group and closes the connections; modules are not called any more. */
 void command_bus_stop(struct command_bus *bus);
 /* After the modules' stop(). */
@@ -41,10 +41,10 @@ void command_bus_free(struct command_bus *bus);
 
 /* With what the start() of this module is to be called. */
 struct cqrs_setup *command_bus_setup(struct command_bus *bus,
-				     const struct cqrs_command_module *module);
+                                     const struct cqrs_command_module *module);
 /* The module has started as `self`; false, and `error` says why, if what it declared is wrong. */
 bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
-		     const char **error);
+                     const char **error);
 
 /* Topics that the modules have declared. */
 const char *const *command_bus_topics(const struct command_bus *bus, int *n);

@@ -43,8 +43,8 @@ struct bus_lane {
 	struct pg_writer_config writer_config;
 	char name[32];
 	struct pg_writer *writer;
-	struct cqrs_batch *open;    /* fills */
-	struct cqrs_batch *storing; /* the writer's, or empty */
+	struct cqrs_batch *open;                    /* fills */
+	struct cqrs_batch *storing;                 /* the writer's, or empty */
 	struct kafka_message pending[LANE_PENDING]; /* taken, not decided */
 	int n_pending, next_pending;
 	struct timer *timer; /* to flush, or to go on */
@@ -82,7 +82,7 @@ struct command_bus {
 	struct kafka_position *assigned; /* given, not yet adopted */
 	size_t n_assigned;
 	bool has_assigned, owned, started, revoking, asking;
-	bool locate_again; /* some were lost to the fence */
+	bool locate_again;   /* some were lost to the fence */
 	bool forget_offsets; /* they are of another broker */
 	int64_t start_us;
 	struct pg_conn_config control_config;

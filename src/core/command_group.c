@@ -95,9 +95,10 @@ static void on_out_of_range(void *owner, const struct kafka_position *where, con
 	snprintf(partition->why, sizeof partition->why, "%s", why);
 	kafka_source_pause(bus->source, &partition->position, true);
 	health_fail(bus->gaps,
-		    "%s [%" PRId32 "] is halted: Kafka does not have offset %" PRId64
-		    " (%s); set next_offset in cqrs.offsets and restart",
-		    partition->topic, partition->position.partition, partition->position.offset, why);
+	            "%s [%" PRId32 "] is halted: Kafka does not have offset %" PRId64
+	            " (%s); set next_offset in cqrs.offsets and restart",
+	            partition->topic, partition->position.partition, partition->position.offset,
+	            why);
 }
 
 static void on_brokers(void *owner, const char *why_not)

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPORT_US    1000000
-#define LOCATE_US    200000
-#define LOCATE_MOST  5000000
+#define REPORT_US   1000000
+#define LOCATE_US   200000
+#define LOCATE_MOST 5000000
 
 bool positions_parse_start(const char *text, int64_t *start_us)
 {
@@ -52,7 +52,7 @@ bool writers_are_idle(const struct command_bus *bus)
 }
 
 static void partition_init(struct partition *partition, struct command_bus *bus,
-			   const struct kafka_position *given)
+                           const struct kafka_position *given)
 {
 	struct buf labels = BUF_INIT;
 	char number[16];
@@ -64,9 +64,9 @@ static void partition_init(struct partition *partition, struct command_bus *bus,
 	metrics_label(&labels, "topic", partition->topic);
 	metrics_label(&labels, "partition", number);
 	partition->lag = metrics_gauge(bus->metrics, "cqrsd_kafka_lag", buf_str(&labels),
-				       "Messages still to be stored");
+	                               "Messages still to be stored");
 	partition->stored = metrics_gauge(bus->metrics, "cqrsd_kafka_next_offset", buf_str(&labels),
-					  "The next offset to be stored");
+	                                  "The next offset to be stored");
 	buf_release(&labels);
 }
 
@@ -151,7 +151,7 @@ static void start(struct command_bus *bus)
 	}
 	if (!bus->started) {
 		log_info("kafka: group %s gave us %zu partitions", bus->config->group,
-			 bus->n_partitions);
+		         bus->n_partitions);
 		kafka_source_start(bus->source, list, bus->n_partitions);
 	}
 	bus->started = true;
@@ -174,7 +174,7 @@ static void on_resolved(void *owner, const struct kafka_position *list, size_t n
 	}
 	for (size_t i = 0; i < n; i++)
 		log_info("kafka: %s [%" PRId32 "] was never read before, begins at offset %" PRId64,
-			 bus->topic_names[list[i].topic], list[i].partition, list[i].offset);
+		         bus->topic_names[list[i].topic], list[i].partition, list[i].offset);
 	buf_clear(&bus->sql);
 	offsets_insert_sql(&bus->sql, bus->config->group, bus->topic_names, list, n);
 	buf_putc(&bus->sql, ';');
@@ -207,12 +207,12 @@ static void on_offsets(struct pg_request *request, const PGresult *answer)
 			continue;
 		partition->position.offset = KAFKA_OFFSET_UNKNOWN;
 		offsets_find(answer, partition->topic, partition->position.partition,
-			     &partition->position.offset);
+		             &partition->position.offset);
 	}
 }
 
 static void on_asked(struct pg_request *request, enum pg_outcome outcome,
-		     const struct pg_error *error)
+                     const struct pg_error *error)
 {
 	struct command_bus *bus =
 	    (struct command_bus *)((char *)request - offsetof(struct command_bus, request));
@@ -301,7 +301,7 @@ bool positions_init(struct command_bus *bus)
 	    .name = "postgres control",
 	    .dsn = bus->config->dsn,
 	    .setup = "SET statement_timeout = 30000; SET lock_timeout = 3000;"
-		     "SET client_min_messages = warning; SET timezone = 'UTC'",
+	             "SET client_min_messages = warning; SET timezone = 'UTC'",
 	    .connect_timeout_us = 10000000,
 	    .max_statements = 8,
 	};

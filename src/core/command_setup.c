@@ -16,7 +16,7 @@ struct cqrs_setup {
 };
 
 struct cqrs_setup *command_bus_setup(struct command_bus *bus,
-				     const struct cqrs_command_module *module)
+                                     const struct cqrs_command_module *module)
 {
 	struct cqrs_setup *setup = calloc(1, sizeof *setup);
 	if (!setup)
@@ -41,7 +41,8 @@ void cqrs_setup_fail(struct cqrs_setup *setup, const char *fmt, ...)
 
 static bool is_topic_name(const char *name)
 {
-	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	size_t len =
+	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 	return len && !name[len] && len <= 249 && strcmp(name, ".") && strcmp(name, "..");
 }
 
@@ -55,10 +56,11 @@ void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic, cqrs_handle_f
 	}
 	for (int i = 0; i < bus->n_topics; i++) {
 		if (!strcmp(bus->topic_names[i], topic)) {
-			cqrs_setup_fail(setup, "topic %s has a handler already, in module %s", topic,
-					bus->topics[i].module == bus->n_modules
-					    ? setup->module->name
-					    : bus->modules[bus->topics[i].module].module->name);
+			cqrs_setup_fail(setup, "topic %s has a handler already, in module %s",
+			                topic,
+			                bus->topics[i].module == bus->n_modules
+			                    ? setup->module->name
+			                    : bus->modules[bus->topics[i].module].module->name);
 			return;
 		}
 	}
@@ -71,7 +73,7 @@ void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic, cqrs_handle_f
 	    .handle = handle,
 	    .module = bus->n_modules, /* which it becomes when it has started */
 	    .messages = metrics_counter(bus->metrics, "cqrsd_messages_total", buf_str(&labels),
-					"Messages decided"),
+	                                "Messages decided"),
 	};
 	bus->topic_names[bus->n_topics++] = topic;
 	buf_release(&labels);
@@ -92,14 +94,16 @@ struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup, const struct cqrs_
 	for (const struct cqrs_column *c = def->columns; c->name; c++, n++) {
 		if (c->key && !key)
 			cqrs_setup_fail(setup, "table %s: the columns of the key must stand first",
-					def->name);
+			                def->name);
 		key = c->key;
 		if (c->type > CQRS_TIMESTAMPTZ)
-			cqrs_setup_fail(setup, "table %s: column %s: arrays are for parameters only",
-					def->name, c->name);
+			cqrs_setup_fail(setup,
+			                "table %s: column %s: arrays are for parameters only",
+			                def->name, c->name);
 		if (c->references && !is_reference(c->references))
-			cqrs_setup_fail(setup, "table %s: column %s: references must be \"table(column)\"",
-					def->name, c->name);
+			cqrs_setup_fail(setup,
+			                "table %s: column %s: references must be \"table(column)\"",
+			                def->name, c->name);
 	}
 	if (n == 0 || n > CQRS_COLUMNS_MAX)
 		cqrs_setup_fail(setup, "table %s: 1 to %d columns", def->name, CQRS_COLUMNS_MAX);
@@ -123,11 +127,12 @@ static void statement_free(struct cqrs_statement *statement)
 }
 
 struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char *sql,
-					    const enum cqrs_type *types, size_t n)
+                                            const enum cqrs_type *types, size_t n)
 {
 	struct command_bus *bus = setup->bus;
 	if (n > PG_PARAMS_MAX) {
-		cqrs_setup_fail(setup, "statement \"%s\": at most %d parameters", sql, PG_PARAMS_MAX);
+		cqrs_setup_fail(setup, "statement \"%s\": at most %d parameters", sql,
+		                PG_PARAMS_MAX);
 		return NULL;
 	}
 	struct cqrs_statement *statement = calloc(1, sizeof *statement);
@@ -152,7 +157,7 @@ struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char
 }
 
 bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
-		     const char **error)
+                     const char **error)
 {
 	*error = setup->error;
 	if (bus->n_modules == COMMAND_TOPICS_MAX) {
@@ -187,14 +192,14 @@ void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg)
 #define SOON_US 1000000 /* after the start, and when there was no connection */
 
 static void on_periodic_done(struct pg_request *request, enum pg_outcome outcome,
-			     const struct pg_error *error)
+                             const struct pg_error *error)
 {
 	struct bus_periodic *p =
 	    (struct bus_periodic *)((char *)request - offsetof(struct bus_periodic, request));
 	p->running = false;
 	if (outcome == PG_REFUSED)
 		log_warning("postgres control: \"%s\": %s (SQLSTATE %s)", p->sql, error->message,
-			    error->sqlstate);
+		            error->sqlstate);
 }
 
 static void on_periodic(void *arg)

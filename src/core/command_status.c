@@ -31,8 +31,8 @@ static void on_scrape(void *arg)
 	for (int i = 0; i < 2 * bus->config->writers; i++)
 		bytes += bus->batches[i]->bytes;
 	metric_set(metrics_gauge(bus->metrics, "cqrsd_batch_bytes", "",
-				 "Memory of the messages and rows that are not stored yet"),
-		   (double)bytes);
+	                         "Memory of the messages and rows that are not stored yet"),
+	           (double)bytes);
 }
 
 void status_init(struct command_bus *bus)
@@ -55,11 +55,11 @@ static json_t *partition_status(const struct command_bus *bus, const struct part
 	int64_t lag = partition_lag(bus, partition);
 	json_t *status =
 	    json_pack("{s:s, s:i, s:s, s:o}", "topic", partition->topic, "partition",
-		      (int)partition->position.partition, "state", state_name(partition), "lag",
-		      lag < 0 ? json_null() : json_integer(lag));
+	              (int)partition->position.partition, "state", state_name(partition), "lag",
+	              lag < 0 ? json_null() : json_integer(lag));
 	if (partition->position.offset >= 0)
 		json_object_set_new(status, "next_offset",
-				    json_integer(partition->position.offset));
+		                    json_integer(partition->position.offset));
 	if (*partition->why)
 		json_object_set_new(status, "why", json_string(partition->why));
 	return status;
@@ -74,11 +74,12 @@ json_t *command_bus_status(void *arg)
 	for (int i = 0; bus->source && i < bus->config->writers; i++)
 		json_array_append_new(
 		    writers, json_pack("{s:s, s:s, s:I, s:I}", "name", bus->lanes[i].name, "state",
-				       pg_writer_state(bus->lanes[i].writer), "rows_open",
-				       (json_int_t)bus->lanes[i].open->n_rows, "rows_storing",
-				       (json_int_t)bus->lanes[i].storing->n_rows));
+		                       pg_writer_state(bus->lanes[i].writer), "rows_open",
+		                       (json_int_t)bus->lanes[i].open->n_rows, "rows_storing",
+		                       (json_int_t)bus->lanes[i].storing->n_rows));
 	for (int i = 0; i < bus->n_modules; i++)
 		json_array_append_new(modules, json_string(bus->modules[i].module->name));
 	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "group", bus->config->group, "brokers",
-			 bus->source_config.brokers, "modules", modules, "partitions", partitions, "writers", writers);
+	                 bus->source_config.brokers, "modules", modules, "partitions", partitions,
+	                 "writers", writers);
 }

@@ -66,7 +66,7 @@ static void on_deadline(void *arg)
 {
 	struct daemon *d = arg;
 	log_warning("cqrsd: not all was done within shutdown_timeout, it is read again after the "
-		    "next start");
+	            "next start");
 	loop_stop(d->loop);
 }
 
@@ -120,8 +120,7 @@ static bool start_admin(struct daemon *d)
 {
 	if (!*d->core->admin.listen)
 		return true;
-	d->admin =
-	    admin_new(d->loop, d->core->admin.listen, d->metrics, d->health, CQRSD_VERSION);
+	d->admin = admin_new(d->loop, d->core->admin.listen, d->metrics, d->health, CQRSD_VERSION);
 	return d->admin != NULL;
 }
 
@@ -144,7 +143,7 @@ static bool start_embedded(struct daemon *d)
 	if (!d->embedded)
 		return false;
 	log_info("kafka: embedded broker on %s, for trying things out",
-		 kafka_embedded_brokers(d->embedded));
+	         kafka_embedded_brokers(d->embedded));
 	command_bus_use_embedded(d->commands, kafka_embedded_brokers(d->embedded));
 	return true;
 }
@@ -208,8 +207,7 @@ static bool start_outbox(struct daemon *d)
 	d->sink = kafka_sink_new(d->loop, &d->sink_config, d->outbox_health);
 	if (!d->sink)
 		return false;
-	d->outbox =
-	    outbox_new(d->loop, d->core->postgres.dsn, d->sink, d->metrics, d->health);
+	d->outbox = outbox_new(d->loop, d->core->postgres.dsn, d->sink, d->metrics, d->health);
 	if (!d->outbox)
 		return false;
 	command_bus_on_events(d->commands, outbox_poke, d->outbox);
@@ -256,7 +254,7 @@ static bool start_queries(struct daemon *d)
 	if (!d->pool)
 		return false;
 	d->queries = query_bus_new(d->loop, d->pool, d->metrics, (size_t)core->memory / 16,
-				   core->postgres.read.timeout);
+	                           core->postgres.read.timeout);
 	return d->queries && start_query_modules(d);
 }
 
@@ -275,8 +273,8 @@ static bool start_http(struct daemon *d)
 	    .max_connections = core->http.max_connections,
 	    .max_memory = core->memory / 8,
 	};
-	d->http = http_server_new(d->loop, &d->http_config, d->metrics, query_bus_handle,
-				  d->queries);
+	d->http =
+	    http_server_new(d->loop, &d->http_config, d->metrics, query_bus_handle, d->queries);
 	if (d->http)
 		log_info("http: listening on %s", http_server_address(d->http));
 	return d->http != NULL;
@@ -288,7 +286,8 @@ static void on_schema(void *owner, const struct schema_outcome *outcome)
 	struct daemon *d = owner;
 	if (outcome->state != SCHEMA_CURRENT) {
 		log_error("schema: %s", outcome->message);
-		d->exit_code = outcome->state == SCHEMA_FAILED ? EXIT_CODE_FAILED : EXIT_CODE_SCHEMA;
+		d->exit_code =
+		    outcome->state == SCHEMA_FAILED ? EXIT_CODE_FAILED : EXIT_CODE_SCHEMA;
 		loop_stop(d->loop);
 		return;
 	}

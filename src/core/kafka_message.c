@@ -12,7 +12,7 @@ static void partition_error(struct kafka_source *source, const rd_kafka_message_
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 		source->events->on_end(source->owner, &where);
 	else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-		 m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+	         m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
 		source->events->on_out_of_range(source->owner, &where, rd_kafka_message_errstr(m));
 	else
 		kafka_source_report_error(m);
@@ -26,13 +26,13 @@ static void lend(struct kafka_message *out, rd_kafka_message_t *m, const char *n
 	    .topic = topic,
 	    .handle = m,
 	    .message = {.topic = name,
-			.partition = m->partition,
-			.offset = m->offset,
-			.timestamp_us = ms > 0 ? ms * 1000 : 0,
-			.key = m->key,
-			.key_len = m->key_len,
-			.value = m->payload,
-			.value_len = m->len},
+	                .partition = m->partition,
+	                .offset = m->offset,
+	                .timestamp_us = ms > 0 ? ms * 1000 : 0,
+	                .key = m->key,
+	                .key_len = m->key_len,
+	                .value = m->payload,
+	                .value_len = m->len},
 	};
 }
 
@@ -43,13 +43,14 @@ int kafka_source_take(struct kafka_source *source, int lane, struct kafka_messag
 	int topic = -1, taken = 0;
 	if (max > TAKE_AT_ONCE)
 		max = TAKE_AT_ONCE;
-	ssize_t n = rd_kafka_consume_batch_queue(source->lanes[lane].queue, 0, messages,
-						 (size_t)max);
+	ssize_t n =
+	    rd_kafka_consume_batch_queue(source->lanes[lane].queue, 0, messages, (size_t)max);
 	for (ssize_t i = 0; i < n; i++) {
 		rd_kafka_message_t *m = messages[i];
 		if (m->rkt != last) {
 			last = m->rkt;
-			topic = m->rkt ? kafka_source_topic(source, rd_kafka_topic_name(m->rkt)) : -1;
+			topic =
+			    m->rkt ? kafka_source_topic(source, rd_kafka_topic_name(m->rkt)) : -1;
 		}
 		if (!m->err && topic >= 0) {
 			lend(&out[taken++], m, source->config->topics[topic], topic);

@@ -57,8 +57,8 @@ static void ask_times(struct kafka_resolution *r)
 		if (!err && r->list[i].offset == RD_KAFKA_OFFSET_END) {
 			int64_t low;
 			err = rd_kafka_query_watermark_offsets(r->source->rk, list->elems[i].topic,
-							       list->elems[i].partition, &low,
-							       &r->list[i].offset, ASK_MS);
+			                                       list->elems[i].partition, &low,
+			                                       &r->list[i].offset, ASK_MS);
 		}
 	}
 	rd_kafka_topic_partition_list_destroy(list);
@@ -101,13 +101,13 @@ void kafka_resolution_free(struct kafka_resolution *r)
 }
 
 bool kafka_source_resolve(struct kafka_source *source, const struct kafka_position *list, size_t n,
-			  int64_t start_us, kafka_resolved_fn *done)
+                          int64_t start_us, kafka_resolved_fn *done)
 {
 	struct kafka_resolution *r = source->resolution ? NULL : calloc(1, sizeof *r);
 	if (!r)
 		return false;
-	*r = (struct kafka_resolution){
-	    .source = source, .n = n, .start_us = start_us, .done = done};
+	*r =
+	    (struct kafka_resolution){.source = source, .n = n, .start_us = start_us, .done = done};
 	r->list = calloc(n + 1, sizeof *r->list);
 	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (!r->list || r->fd < 0)

@@ -9,9 +9,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define POLL_US     1000000
-#define POLL_MOST   100     /* events of one turn */
-#define CLOSE_US    3000000 /* how long leaving the group may take */
+#define POLL_US   1000000
+#define POLL_MOST 100     /* events of one turn */
+#define CLOSE_US  3000000 /* how long leaving the group may take */
 
 int kafka_source_topic(const struct kafka_source *source, const char *name)
 {
@@ -22,12 +22,12 @@ int kafka_source_topic(const struct kafka_source *source, const char *name)
 }
 
 rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
-						   const struct kafka_position *list, size_t n)
+                                                   const struct kafka_position *list, size_t n)
 {
 	rd_kafka_topic_partition_list_t *out = rd_kafka_topic_partition_list_new((int)n);
 	for (size_t i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(out, source->config->topics[list[i].topic],
-						  list[i].partition)
+		                                  list[i].partition)
 		    ->offset = list[i].offset;
 	return out;
 }
@@ -63,20 +63,20 @@ int kafka_source_on_stats(rd_kafka_t *rk, char *json, size_t len, void *opaque)
 }
 
 static size_t positions(const struct kafka_source *source,
-			const rd_kafka_topic_partition_list_t *list, struct kafka_position *out)
+                        const rd_kafka_topic_partition_list_t *list, struct kafka_position *out)
 {
 	size_t n = 0;
 	for (int i = 0; i < list->cnt; i++) {
 		int topic = kafka_source_topic(source, list->elems[i].topic);
 		if (topic >= 0)
 			out[n++] = (struct kafka_position){topic, list->elems[i].partition,
-							   list->elems[i].offset};
+			                                   list->elems[i].offset};
 	}
 	return n;
 }
 
 void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
-			       rd_kafka_topic_partition_list_t *list, void *opaque)
+                               rd_kafka_topic_partition_list_t *list, void *opaque)
 {
 	struct kafka_source *source = opaque;
 	struct kafka_position *given = NULL;
@@ -114,7 +114,7 @@ void kafka_source_report_error(const rd_kafka_message_t *m)
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 		return;
 	log_warning("kafka: %s: %s", m->rkt ? rd_kafka_topic_name(m->rkt) : "group",
-		    rd_kafka_message_errstr(m));
+	            rd_kafka_message_errstr(m));
 }
 
 static void poll_consumer(struct kafka_source *source)
@@ -152,15 +152,15 @@ static void on_poll_timer(void *arg)
 
 /* Takes the queue over, also when it fails. */
 static bool queue_init(struct kafka_queue *queue, struct kafka_source *source,
-		       rd_kafka_queue_t *rkqu, int lane)
+                       rd_kafka_queue_t *rkqu, int lane)
 {
 	static const uint64_t one = 1;
 	*queue = (struct kafka_queue){.source = source, .queue = rkqu, .lane = lane};
 	queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (queue->fd < 0)
 		return false;
-	queue->event = event_new(loop_base(source->loop), queue->fd, EV_READ | EV_PERSIST, on_queue,
-				 queue);
+	queue->event =
+	    event_new(loop_base(source->loop), queue->fd, EV_READ | EV_PERSIST, on_queue, queue);
 	if (!queue->event || event_add(queue->event, NULL))
 		return false;
 	rd_kafka_queue_io_event_enable(rkqu, queue->fd, &one, sizeof one);
@@ -193,7 +193,7 @@ static bool make_queues(struct kafka_source *source)
 }
 
 struct kafka_source *kafka_source_new(struct loop *loop, const struct kafka_source_config *config,
-				      const struct kafka_source_events *events, void *owner)
+                                      const struct kafka_source_events *events, void *owner)
 {
 	char error[512];
 	struct kafka_source *source = calloc(1, sizeof *source);
@@ -230,7 +230,7 @@ bool kafka_source_open(struct kafka_source *source)
 	    rd_kafka_topic_partition_list_new(source->config->n_topics);
 	for (int i = 0; i < source->config->n_topics; i++)
 		rd_kafka_topic_partition_list_add(topics, source->config->topics[i],
-						  RD_KAFKA_PARTITION_UA);
+		                                  RD_KAFKA_PARTITION_UA);
 	rd_kafka_resp_err_t err = rd_kafka_subscribe(source->rk, topics);
 	rd_kafka_topic_partition_list_destroy(topics);
 	if (err) {
@@ -310,7 +310,7 @@ void kafka_source_seek(struct kafka_source *source, const struct kafka_position 
 }
 
 void kafka_source_pause(struct kafka_source *source, const struct kafka_position *position,
-			bool pause)
+                        bool pause)
 {
 	rd_kafka_topic_partition_list_t *list = kafka_source_list(source, position, 1);
 	if (pause)
@@ -331,7 +331,7 @@ int64_t kafka_source_end(struct kafka_source *source, const struct kafka_positio
 {
 	int64_t low, high;
 	if (rd_kafka_get_watermark_offsets(source->rk, source->config->topics[position->topic],
-					   position->partition, &low, &high) ||
+	                                   position->partition, &low, &high) ||
 	    high < 0)
 		return -1;
 	return high;

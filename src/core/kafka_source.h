@@ -60,13 +60,13 @@ struct kafka_source_config {
 	int n_topics;
 	int lanes;
 	int64_t session_timeout_us;
-	int64_t queue_bytes; /* all lanes together */
+	int64_t queue_bytes;                       /* all lanes together */
 	const struct cqrs_option_pair *properties; /* further librdkafka properties */
 };
 
 /* Borrows `config` for good; NULL after logging why. */
 struct kafka_source *kafka_source_new(struct loop *loop, const struct kafka_source_config *config,
-				      const struct kafka_source_events *events, void *owner);
+                                      const struct kafka_source_events *events, void *owner);
 /* Leaves the group and waits for it, for some seconds at most. */
 void kafka_source_free(struct kafka_source *source);
 /* Subscribes. */
@@ -78,9 +78,9 @@ bool kafka_source_open(struct kafka_source *source);
  * `error` is NULL if all of them are known.  `list` is copied.
  */
 typedef void kafka_resolved_fn(void *owner, const struct kafka_position *list, size_t n,
-			       const char *error);
+                               const char *error);
 bool kafka_source_resolve(struct kafka_source *source, const struct kafka_position *list, size_t n,
-			  int64_t start_us, kafka_resolved_fn *done);
+                          int64_t start_us, kafka_resolved_fn *done);
 
 /* Begins to fetch all that on_assigned() gave, from these offsets. */
 void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n);
@@ -90,7 +90,7 @@ void kafka_source_release(struct kafka_source *source);
 void kafka_source_seek(struct kafka_source *source, const struct kafka_position *position);
 /* Stops (or continues) fetching a partition. */
 void kafka_source_pause(struct kafka_source *source, const struct kafka_position *position,
-			bool pause);
+                        bool pause);
 
 /* Moves up to `max` messages out of a lane, in order; how many. */
 int kafka_source_take(struct kafka_source *source, int lane, struct kafka_message *out, int max);

@@ -37,7 +37,7 @@ struct kafka_source {
 /* kafka_source_config.c: NULL after logging which property is wrong. */
 rd_kafka_conf_t *kafka_source_conf(struct kafka_source *source);
 void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
-			       rd_kafka_topic_partition_list_t *list, void *opaque);
+                               rd_kafka_topic_partition_list_t *list, void *opaque);
 void kafka_source_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);
 int kafka_source_on_stats(rd_kafka_t *rk, char *json, size_t len, void *opaque);
 
@@ -53,6 +53,6 @@ void kafka_resolution_free(struct kafka_resolution *resolution);
 int kafka_source_topic(const struct kafka_source *source, const char *name);
 /* Positions as librdkafka has them; NULL: no memory. */
 rd_kafka_topic_partition_list_t *kafka_source_list(const struct kafka_source *source,
-						   const struct kafka_position *list, size_t n);
+                                                   const struct kafka_position *list, size_t n);
 
 #endif

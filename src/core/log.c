@@ -48,7 +48,7 @@ static void flatten(char *text)
 static void add_json(struct buf *line, const char *when, enum log_level level, char *message)
 {
 	json_t *json = json_pack("{s:s, s:s, s:s%}", "time", when, "level", level_names[level],
-				 "message", message, strlen(message));
+	                         "message", message, strlen(message));
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	/* jansson refuses text that is not UTF-8: show what can be shown. */
 	if (!text && json == NULL) {
@@ -56,7 +56,7 @@ static void add_json(struct buf *line, const char *when, enum log_level level, c
 			if ((unsigned char)*p >= 0x80 || *p == '"' || *p == '\\')
 				*p = '?';
 		buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n", when,
-			   level_names[level], message);
+		           level_names[level], message);
 	} else if (text) {
 		buf_printf(line, "%s\n", text);
 	}
@@ -83,13 +83,13 @@ void log_write(enum log_level level, const char *fmt, va_list ap)
 	buf_release(&line);
 }
 
-#define DEFINE(name, level)                                                                        \
-	void name(const char *fmt, ...)                                                            \
-	{                                                                                          \
-		va_list ap;                                                                        \
-		va_start(ap, fmt);                                                                 \
-		log_write(level, fmt, ap);                                                         \
-		va_end(ap);                                                                        \
+#define DEFINE(name, level)                \
+	void name(const char *fmt, ...)    \
+	{                                  \
+		va_list ap;                \
+		va_start(ap, fmt);         \
+		log_write(level, fmt, ap); \
+		va_end(ap);                \
 	}
 
 DEFINE(log_debug, LOG_LEVEL_DEBUG)

@@ -24,12 +24,12 @@ void metrics_free(struct metrics *metrics);
  * is out a shared dummy is returned, never NULL.  `help` is borrowed for ever.
  */
 struct metric *metrics_counter(struct metrics *metrics, const char *name, const char *labels,
-			       const char *help);
+                               const char *help);
 struct metric *metrics_gauge(struct metrics *metrics, const char *name, const char *labels,
-			     const char *help);
+                             const char *help);
 /* `bounds`: upper bounds in ascending order, +Inf is added; borrowed for ever. */
 struct metric *metrics_histogram(struct metrics *metrics, const char *name, const char *labels,
-				 const char *help, const double *bounds, int n_bounds);
+                                 const char *help, const double *bounds, int n_bounds);
 /* Takes the metric out of the registry and frees it: a partition that was revoked. */
 void metrics_remove(struct metrics *metrics, struct metric *metric);
 

@@ -19,7 +19,7 @@ static void add_literal(struct buf *sql, const char *text)
 }
 
 void offsets_advance_sql(struct buf *sql, const char *group, const char *const *topics,
-			 const struct offsets_step *steps, size_t n)
+                         const struct offsets_step *steps, size_t n)
 {
 	buf_puts(sql, "SELECT cqrs.advance(");
 	add_literal(sql, group);
@@ -43,7 +43,7 @@ void offsets_advance_sql(struct buf *sql, const char *group, const char *const *
 void offsets_read_sql(struct buf *sql, const char *group)
 {
 	buf_puts(sql, "SELECT topic, partition, next_offset FROM cqrs.offsets"
-		      " WHERE consumer_group = ");
+	              " WHERE consumer_group = ");
 	add_literal(sql, group);
 }
 
@@ -55,10 +55,10 @@ void offsets_forget_sql(struct buf *sql, const char *group)
 }
 
 void offsets_insert_sql(struct buf *sql, const char *group, const char *const *topics,
-			const struct kafka_position *list, size_t n)
+                        const struct kafka_position *list, size_t n)
 {
 	buf_puts(sql, "INSERT INTO cqrs.offsets (consumer_group, topic, partition, next_offset)"
-		      " VALUES ");
+	              " VALUES ");
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(sql, i ? ", (" : "(");
 		add_literal(sql, group);

@@ -19,14 +19,14 @@ struct offsets_step {
 
 /* Appends "SELECT cqrs.advance(…)". */
 void offsets_advance_sql(struct buf *sql, const char *group, const char *const *topics,
-			 const struct offsets_step *steps, size_t n);
+                         const struct offsets_step *steps, size_t n);
 /* Appends a statement that answers topic, partition and next_offset of a group. */
 void offsets_read_sql(struct buf *sql, const char *group);
 /* Appends one that forgets a group, and a semicolon. */
 void offsets_forget_sql(struct buf *sql, const char *group);
 /* Appends one that adds offsets where there are none. */
 void offsets_insert_sql(struct buf *sql, const char *group, const char *const *topics,
-			const struct kafka_position *list, size_t n);
+                        const struct kafka_position *list, size_t n);
 /* What the answer of offsets_read_sql() says of a partition; false: nothing. */
 bool offsets_find(const PGresult *answer, const char *topic, int32_t partition, int64_t *next);
 

@@ -27,7 +27,7 @@ static void send(struct pg_writer *writer, enum writer_state state)
 static void add_fence(struct pg_writer *writer)
 {
 	offsets_advance_sql(&writer->sql, writer->config->group, writer->config->topics,
-			    writer->attempt.steps, writer->attempt.n_steps);
+	                    writer->attempt.steps, writer->attempt.n_steps);
 	buf_putc(&writer->sql, ';');
 }
 
@@ -66,6 +66,7 @@ static void send_storing(struct pg_writer *writer)
 	if (writer->in_transaction)
 		buf_puts(&writer->sql, "COMMIT;");
 	writer->began_us = loop_now(writer->loop);
+	writer->rolled_back = false;
 	send(writer, WRITER_STORING);
 }
 
@@ -82,7 +83,7 @@ static void send_evicting(struct pg_writer *writer)
 	char *group = pg_quote_literal(writer->config->group);
 	buf_clear(&writer->sql);
 	buf_printf(&writer->sql, "SELECT cqrs.evict(%s, interval '%" PRId64 " microseconds')",
-		   group ? group : "NULL", writer->config->timeout_us);
+	           group ? group : "NULL", writer->config->timeout_us);
 	free(group);
 	writer->blocked = false;
 	send(writer, WRITER_EVICTING);
@@ -104,7 +105,7 @@ void writer_try(struct pg_writer *writer)
 	}
 	writer->in_transaction = false;
 	bool ok = writer->attempt.batch ||
-		  attempt_init(&writer->attempt, writer->batch, writer->config->group);
+	          attempt_init(&writer->attempt, writer->batch, writer->config->group);
 	ok = ok && attempt_prepare(&writer->attempt, writer->low, writer->high, writer->staged);
 	if (ok && !writer->staged && attempt_needs_staging(&writer->attempt))
 		writer->attempt.staged = true;
@@ -157,6 +158,10 @@ static void on_result(struct pg_request *request, const PGresult *answer)
 {
 	struct pg_writer *writer =
 	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
+	/* What an aborted transaction answers to COMMIT is no error. */
+	if (writer->state == WRITER_STORING && PQresultStatus(answer) == PGRES_COMMAND_OK)
+		writer->rolled_back =
+		    !strcmp(PQcmdStatus((PGresult *)(uintptr_t)answer), "ROLLBACK");
 	if (PQresultStatus(answer) != PGRES_TUPLES_OK)
 		return;
 	if (writer->state == WRITER_STAGING) {
@@ -167,14 +172,14 @@ static void on_result(struct pg_request *request, const PGresult *answer)
 	} else if (writer->state == WRITER_EVICTING) {
 		if (atoi(PQgetvalue(answer, 0, 0)) > 0)
 			log_warning("%s: cut off a member that slept on our offsets",
-				    writer->config->name);
+			            writer->config->name);
 	} else if (writer->state == WRITER_ASKING) {
 		writer->n_from = writer->n_to = 0;
 		for (size_t i = 0; i < writer->attempt.n_steps; i++) {
 			const struct offsets_step *step = &writer->attempt.steps[i];
 			int64_t next = -1;
 			offsets_find(answer, writer->config->topics[step->from.topic],
-				     step->from.partition, &next);
+			             step->from.partition, &next);
 			writer->n_from += next == step->from.offset;
 			writer->n_to += next == step->to;
 		}
@@ -222,7 +227,11 @@ static void on_answer(struct pg_writer *writer)
 		writer->out_of_memory = false;
 		break;
 	case WRITER_STORING:
-		writer_stored(writer);
+		writer->in_transaction = false;
+		if (writer->rolled_back)
+			writer_wait(writer, "25P02", "the transaction was aborted", false);
+		else
+			writer_stored(writer);
 		break;
 	case WRITER_ROLLBACK:
 		writer->in_transaction = false;
@@ -245,7 +254,7 @@ static void on_answer(struct pg_writer *writer)
 }
 
 static void on_done(struct pg_request *request, enum pg_outcome outcome,
-		    const struct pg_error *error)
+                    const struct pg_error *error)
 {
 	struct pg_writer *writer =
 	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
@@ -254,7 +263,7 @@ static void on_done(struct pg_request *request, enum pg_outcome outcome,
 	if (outcome == PG_DONE)
 		on_answer(writer);
 	else if (outcome == PG_REFUSED &&
-		 (writer->state == WRITER_ASKING || writer->state == WRITER_EVICTING))
+	         (writer->state == WRITER_ASKING || writer->state == WRITER_EVICTING))
 		writer_wait(writer, error->sqlstate, error->message, false);
 	else if (outcome == PG_REFUSED)
 		writer_failed(writer, error);
@@ -295,27 +304,27 @@ static void make_metrics(struct pg_writer *writer, struct metrics *metrics)
 	writer->metrics = metrics;
 	m->rows = metrics_counter(metrics, "cqrsd_rows_stored_total", "", "Rows stored");
 	m->duplicates = metrics_counter(metrics, "cqrsd_rows_duplicate_total", "",
-					"Rows whose key was there already");
+	                                "Rows whose key was there already");
 	m->batches = metrics_counter(metrics, "cqrsd_batches_total", "", "Transactions committed");
 	m->fenced = metrics_counter(metrics, "cqrsd_batches_fenced_total", "",
-				    "Batches dropped because another member had moved the offsets");
+	                            "Batches dropped because another member had moved the offsets");
 	m->retries = metrics_counter(metrics, "cqrsd_write_retries_total", "",
-				     "Tries that PostgreSQL refused for a reason that passes");
+	                             "Tries that PostgreSQL refused for a reason that passes");
 	m->batch_rows = metrics_histogram(metrics, "cqrsd_batch_rows", "", "Rows in a transaction",
-					  rows, sizeof rows / sizeof *rows);
+	                                  rows, sizeof rows / sizeof *rows);
 	m->commit_seconds = metrics_histogram(metrics, "cqrsd_commit_seconds", "",
-					      "From sending the rows to the answer of the COMMIT",
-					      metrics_seconds, metrics_n_seconds);
+	                                      "From sending the rows to the answer of the COMMIT",
+	                                      metrics_seconds, metrics_n_seconds);
 	m->latency = metrics_histogram(metrics, "cqrsd_latency_seconds", "",
-				       "From a message's timestamp to its COMMIT (sampled)",
-				       metrics_seconds, metrics_n_seconds);
+	                               "From a message's timestamp to its COMMIT (sampled)",
+	                               metrics_seconds, metrics_n_seconds);
 }
 
 static const struct pg_conn_events conn_events = {.on_ready = on_ready, .on_lost = on_lost};
 
 struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config *config,
-				struct metrics *metrics, struct health *health,
-				pg_writer_done_fn *done, void *owner)
+                                struct metrics *metrics, struct health *health,
+                                pg_writer_done_fn *done, void *owner)
 {
 	struct pg_writer *writer = calloc(1, sizeof *writer);
 	if (!writer)
@@ -329,10 +338,10 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	writer->timer = timer_new(loop, on_timer, writer);
 	/* Who waits for a lock longer than that asks what is wrong, see send_evicting(). */
 	buf_printf(&writer->setup,
-		   "SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64 ";"
-		   "SET idle_in_transaction_session_timeout = %" PRId64 ";"
-		   "SET client_min_messages = warning; SET timezone = 'UTC'",
-		   config->timeout_us / 1000, config->timeout_us / 3000, config->timeout_us / 1000);
+	           "SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64 ";"
+	           "SET idle_in_transaction_session_timeout = %" PRId64 ";"
+	           "SET client_min_messages = warning; SET timezone = 'UTC'",
+	           config->timeout_us / 1000, config->timeout_us / 3000, config->timeout_us / 1000);
 	writer->conn_config = (struct pg_conn_config){
 	    .name = config->name,
 	    .dsn = config->dsn,

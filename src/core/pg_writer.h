@@ -37,12 +37,12 @@ struct pg_writer_config {
  * because its offsets are not where we left them.  Called from the event loop.
  */
 typedef void pg_writer_done_fn(void *owner, struct pg_writer *writer, struct cqrs_batch *batch,
-			       bool fenced);
+                               bool fenced);
 
 /* Borrows `config` for good, connects at once; NULL: no memory. */
 struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config *config,
-				struct metrics *metrics, struct health *health,
-				pg_writer_done_fn *done, void *owner);
+                                struct metrics *metrics, struct health *health,
+                                pg_writer_done_fn *done, void *owner);
 /* A batch at work is left to its fate: the offsets will tell. */
 void pg_writer_free(struct pg_writer *writer);
 

@@ -48,18 +48,19 @@ struct pg_writer {
 	enum writer_state state;
 	struct cqrs_batch *batch;
 	struct attempt attempt;
-	uint32_t low, high; /* the messages to try next */
-	bool staged;        /* how */
-	int64_t wait_us;    /* after the ROLLBACK; 0: again at once */
+	uint32_t low, high;  /* the messages to try next */
+	bool staged;         /* how */
+	int64_t wait_us;     /* after the ROLLBACK; 0: again at once */
 	bool in_transaction; /* an explicit one */
 	bool unknown;        /* the COMMIT was on its way when the connection was lost */
 	bool redo;           /* staging refused an element that has other effects */
+	bool rolled_back;    /* the COMMIT of an aborted transaction */
 	bool blocked;        /* somebody held a lock for too long */
 	bool fenced;         /* as soon as the ROLLBACK is done */
 	bool out_of_memory;  /* while reading an answer */
 	size_t n_from, n_to; /* offsets that stand before and after the batch */
-	int staged_left; /* batches to be staged at once, since duplicates are about */
-	int tries;       /* that failed in a row */
+	int staged_left;     /* batches to be staged at once, since duplicates are about */
+	int tries;           /* that failed in a row */
 	int64_t began_us;
 	char why[600];
 	struct buf setup, sql;
@@ -114,6 +115,6 @@ void writer_lost(struct pg_writer *writer, const struct pg_error *error);
 void writer_wait(struct pg_writer *writer, const char *sqlstate, const char *message, bool slow);
 /* Notes that a refusal has cost effects that the module had asked for. */
 bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
-		   const char *reason);
+                   const char *reason);
 
 #endif

@@ -31,9 +31,9 @@ static void count_dead_letters(struct pg_writer *writer)
 		const char *state = batch->refusals[i].sqlstate;
 		metrics_label(&labels, "reason", *state ? state : "module");
 		metric_add(metrics_counter(writer->metrics, "cqrsd_dead_letters_total",
-					   buf_str(&labels),
-					   "Messages and elements refused, by SQLSTATE"),
-			   1);
+		                           buf_str(&labels),
+		                           "Messages and elements refused, by SQLSTATE"),
+		           1);
 		buf_release(&labels);
 	}
 }
@@ -46,7 +46,7 @@ void writer_stored(struct pg_writer *writer)
 	metric_add(writer->m.duplicates, (double)attempt_duplicates(&writer->attempt));
 	metric_observe(writer->m.batch_rows, (double)attempt_stored(&writer->attempt));
 	metric_observe(writer->m.commit_seconds,
-		       (double)(loop_now(writer->loop) - writer->began_us) / 1e6);
+	               (double)(loop_now(writer->loop) - writer->began_us) / 1e6);
 	count_latency(writer);
 	count_dead_letters(writer);
 	for (uint32_t i = writer->low; i < writer->high; i++) {
@@ -68,8 +68,8 @@ void writer_fenced(struct pg_writer *writer)
 {
 	metric_add(writer->m.fenced, 1);
 	log_warning("%s: fence lost, a batch of %zu messages is dropped and read again where the "
-		    "offsets stand",
-		    writer->config->name, writer->batch->n_messages);
+	            "offsets stand",
+	            writer->config->name, writer->batch->n_messages);
 	writer->batch->effects_lost = true;
 	writer_finish(writer, true);
 }
@@ -77,7 +77,7 @@ void writer_fenced(struct pg_writer *writer)
 /* ---- not stored ---- */
 
 bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
-		   const char *reason)
+                   const char *reason)
 {
 	writer->batch->effects_lost = true;
 	return batch_refuse(writer->batch, element, sqlstate, reason);
@@ -114,8 +114,7 @@ static void divide(struct pg_writer *writer, const struct pg_error *error)
 		return;
 	}
 	uint32_t whole = batch_whole(writer->batch, writer->low);
-	if (whole == UINT32_MAX ||
-	    !writer_refuse(writer, whole, error->sqlstate, error->message))
+	if (whole == UINT32_MAX || !writer_refuse(writer, whole, error->sqlstate, error->message))
 		writer_wait(writer, "53200", "out of memory", false);
 	else
 		writer_again(writer, 0);
@@ -145,7 +144,8 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 		}
 		break;
 	case VERDICT_TOO_BIG:
-		/* A message is refused for its own size (class 54), not for a server that is slow. */
+		/* A message is refused for its own size (class 54), not for a server that is slow.
+		 */
 		if (writer->high - writer->low == 1 && strncmp(error->sqlstate, "54", 2) != 0)
 			writer_wait(writer, error->sqlstate, error->message, false);
 		else

@@ -9,7 +9,7 @@
 static struct writer_statement *container(struct pg_request *request)
 {
 	return (struct writer_statement *)((char *)request -
-					   offsetof(struct writer_statement, request));
+	                                   offsetof(struct writer_statement, request));
 }
 
 static const struct batch_statement *asked(const struct writer_statement *s)
@@ -109,7 +109,7 @@ static void on_result(struct pg_request *request, const PGresult *answer)
 }
 
 static void on_done(struct pg_request *request, enum pg_outcome outcome,
-		    const struct pg_error *error)
+                    const struct pg_error *error)
 {
 	struct writer_statement *s = container(request);
 	struct pg_writer *writer = s->writer;
@@ -154,19 +154,20 @@ static void fill(struct pg_writer *writer, struct writer_statement *s, size_t in
 	    (const struct batch_param *)(const void *)batch->param_refs.data + statement->params;
 	for (int i = 0; i < statement->statement->n_params; i++) {
 		size_t at = statement->params + (size_t)i;
-		writer->values[at] = params[i].len < 0 ? NULL : batch->params.data + params[i].offset;
+		writer->values[at] =
+		    params[i].len < 0 ? NULL : batch->params.data + params[i].offset;
 		writer->lengths[at] = params[i].len < 0 ? 0 : params[i].len;
 	}
 	*s = (struct writer_statement){
 	    .writer = writer,
 	    .index = index,
 	    .request = {.sql = statement->statement->sql,
-			.n_params = statement->statement->n_params,
-			.types = statement->statement->types,
-			.values = writer->values + statement->params,
-			.lengths = writer->lengths + statement->params,
-			.on_result = on_result,
-			.done = on_done},
+	                .n_params = statement->statement->n_params,
+	                .types = statement->statement->types,
+	                .values = writer->values + statement->params,
+	                .lengths = writer->lengths + statement->params,
+	                .on_result = on_result,
+	                .done = on_done},
 	};
 }
 

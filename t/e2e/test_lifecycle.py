@@ -193,3 +193,27 @@ def test_memory_stays_in_its_budget_while_postgres_is_away(
     own_postgres.start()
     wait_until(lambda: database.value("SELECT count(*) FROM sensor_data") == 30_000, 30)
     assert daemon.resident_memory() < 60 << 20
+
+
+def test_the_width_of_partitions_may_change(cqrsd, database, kafka, topics, unique):
+    """What the old partitions do not cover of a new one's range is filled."""
+    day = 1_704_067_200  # Monday, 2024-01-01; weeks are counted from Thursday, 1970-01-01
+    config = sensor_config(database, kafka.address, unique("group"), topics)
+    daemon = cqrsd(config)
+
+    def send_and_wait(width, days, expected):
+        daemon.write(commands={"sensor": {"partition": width}})
+        daemon.start()
+        kafka.produce(topics["readings"], [json.dumps(
+            [{"sensor_id": 1, "ts": day + int(d * 86400), "cpu": d} for d in days])])
+        wait_until(lambda: [n for (n,) in database.query(
+            "SELECT cpu::int FROM sensor_data ORDER BY 1")] == expected, 15, f"{expected}")
+        assert daemon.stop() == 0
+
+    send_and_wait("1d", [1], [1])
+    send_and_wait("7d", [0, 2, 9], [0, 1, 2, 9])
+    send_and_wait("6h", [0.5, 10], [0, 0, 1, 2, 9, 10])
+    assert database.value("SELECT count(*) FROM cqrs.dead_letters") == 0
+    # Nothing overlaps and, since the widest is a week, nothing between is left out.
+    bounds = database.query("SELECT low, high FROM sensor_data_partitions() ORDER BY low")
+    assert all(high <= low for (_, high), (low, _) in zip(bounds, bounds[1:]))

@@ -802,7 +802,8 @@ START_TEST(gives_up_on_who_does_not_read)
 	int64_t until = loop_now(loop) + PATIENCE_US;
 	while (!n_gone && loop_now(loop) < until)
 		turn();
-	ck_assert_msg(n_gone == 1, "%zu bytes written, %s", streamed, stream_ended ? "all" : "not all");
+	ck_assert_msg(n_gone == 1, "%zu bytes written, %s", streamed,
+	              stream_ended ? "all" : "not all");
 	ck_assert(!stream_ended);
 	until_connections(0);
 	ck_assert_double_eq(

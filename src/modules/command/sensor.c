@@ -26,29 +26,29 @@ struct sensor_options {
 	int64_t partition, retention;
 };
 
-#define OPTION(member, named, of_type, ...)                                                        \
-	{                                                                                          \
-		.name = named, .type = CQRS_OPTION_##of_type,                                      \
-		.offset = offsetof(struct sensor_options, member), __VA_ARGS__                     \
+#define OPTION(member, named, of_type, ...)                                    \
+	{                                                                      \
+		.name = named, .type = CQRS_OPTION_##of_type,                  \
+		.offset = offsetof(struct sensor_options, member), __VA_ARGS__ \
 	}
 
 static const struct cqrs_option options[] = {
     OPTION(readings, "topics.readings", STRING, .initial = "logger.sensor.ts",
-	   .help = "topic of the readings: an array of them, or one alone"),
+           .help = "topic of the readings: an array of them, or one alone"),
     OPTION(sensors, "topics.sensors", STRING, .initial = "logger.sensor.instance",
-	   .help = "topic of the descriptions of sensors"),
+           .help = "topic of the descriptions of sensors"),
     OPTION(timestamp_unit, "timestamp_unit", CHOICE, .initial = "auto",
-	   .choices = "auto|s|ms|us|ns", .help = "unit of integer timestamps; auto: by magnitude"),
+           .choices = "auto|s|ms|us|ns", .help = "unit of integer timestamps; auto: by magnitude"),
     OPTION(on_duplicate, "on_duplicate", CHOICE, .initial = "ignore", .choices = "ignore|update",
-	   .help = "a reading of the same sensor and time again: the first or the last stands"),
+           .help = "a reading of the same sensor and time again: the first or the last stands"),
     OPTION(unknown_sensors, "unknown_sensors", CHOICE, .initial = "create",
-	   .choices = "create|refuse",
-	   .help = "readings of a sensor not in the table: register it, or make them dead letters"),
+           .choices = "create|refuse",
+           .help = "readings of a sensor not in the table: register it, or make them dead letters"),
     OPTION(partition, "partition", DURATION, .initial = "1d", .min = INT64_C(3600000000),
-	   .max = INT64_C(31622400000000), .help = "width of the partitions of sensor_data"),
+           .max = INT64_C(31622400000000), .help = "width of the partitions of sensor_data"),
     OPTION(retention, "retention", DURATION, .initial = "0s", .min = 0,
-	   .max = INT64_C(3153600000000000),
-	   .help = "drop partitions whose readings are all older; 0s: keep for ever"),
+           .max = INT64_C(3153600000000000),
+           .help = "drop partitions whose readings are all older; 0s: keep for ever"),
     CQRS_OPTIONS_END,
 };
 
@@ -120,13 +120,13 @@ struct reading {
 };
 
 static void read_time(const struct sensor *self, const struct cqrs_json_reader *r,
-		      enum cqrs_json_kind kind, struct reading *reading)
+                      enum cqrs_json_kind kind, struct reading *reading)
 {
 	reading->has_time = true;
 	if (kind == CQRS_JSON_INTEGER) {
 		if (!cqrs_time_from_epoch(r->integer,
-					  (enum cqrs_time_unit)self->options->timestamp_unit,
-					  &reading->time_us))
+		                          (enum cqrs_time_unit)self->options->timestamp_unit,
+		                          &reading->time_us))
 			reading->wrong = "ts is outside of the years 1970 to 2200";
 	} else if (kind == CQRS_JSON_STRING) {
 		if (!cqrs_time_from_rfc3339(r->text, r->text_len, &reading->time_us))
@@ -137,7 +137,7 @@ static void read_time(const struct sensor *self, const struct cqrs_json_reader *
 }
 
 static void read_number(const struct cqrs_json_reader *r, enum cqrs_json_kind kind,
-			struct cqrs_value *value, struct reading *reading, const char *wrong)
+                        struct cqrs_value *value, struct reading *reading, const char *wrong)
 {
 	if (kind == CQRS_JSON_INTEGER || kind == CQRS_JSON_REAL)
 		*value = cqrs_float8(r->real);
@@ -162,16 +162,16 @@ static enum member member_named(const char *text, size_t len)
 	       : IS("sensor_id")   ? MEMBER_ID
 	       : IS("temperature") ? MEMBER_TEMPERATURE
 	       : IS("cpu")         ? MEMBER_CPU
-				   : MEMBER_OTHER;
+	                           : MEMBER_OTHER;
 }
 
 /* Reads the members of an object whose '{' was just read; false: not JSON. */
 static bool read_reading(const struct sensor *self, struct cqrs_json_reader *r,
-			 struct reading *reading)
+                         struct reading *reading)
 {
 	enum cqrs_json_kind kind;
-	*reading = (struct reading){.temperature = cqrs_null(CQRS_FLOAT8),
-				    .cpu = cqrs_null(CQRS_FLOAT8)};
+	*reading =
+	    (struct reading){.temperature = cqrs_null(CQRS_FLOAT8), .cpu = cqrs_null(CQRS_FLOAT8)};
 	while ((kind = cqrs_json_next(r)) == CQRS_JSON_STRING) {
 		enum member member = member_named(r->text, r->text_len);
 		kind = cqrs_json_next(r);
@@ -184,17 +184,18 @@ static bool read_reading(const struct sensor *self, struct cqrs_json_reader *r,
 				reading->wrong = "sensor_id must be an integer of 1 to 2147483647";
 		} else if (member == MEMBER_TEMPERATURE) {
 			read_number(r, kind, &reading->temperature, reading,
-				    "temperature must be a number or null");
+			            "temperature must be a number or null");
 		} else if (member == MEMBER_CPU) {
-			read_number(r, kind, &reading->cpu, reading, "cpu must be a number or null");
+			read_number(r, kind, &reading->cpu, reading,
+			            "cpu must be a number or null");
 		}
 		if (!cqrs_json_skip(r, kind))
 			return false;
 	}
 	if (!reading->has_time || !reading->has_id)
 		reading->wrong = reading->wrong      ? reading->wrong
-				 : reading->has_time ? "sensor_id is missing"
-						     : "ts is missing";
+		                 : reading->has_time ? "sensor_id is missing"
+		                                     : "ts is missing";
 	else if (!reading->wrong && reading->temperature.is_null && reading->cpu.is_null)
 		reading->wrong = "temperature and cpu are both missing";
 	return kind == CQRS_JSON_END;
@@ -220,7 +221,7 @@ static bool ensure_partition(struct sensor *self, struct cqrs_batch *batch, int6
 	self->n_new_partitions++;
 	is_new(&self->partitions, low, batch);
 	struct cqrs_value range[] = {cqrs_timestamptz(low),
-				     cqrs_timestamptz(low + self->options->partition)};
+	                             cqrs_timestamptz(low + self->options->partition)};
 	cqrs_ensure(batch, self->ensure_partition, range);
 	return true;
 }
@@ -233,9 +234,10 @@ static void accept(struct sensor *self, struct cqrs_batch *batch, const struct r
 		return;
 	}
 	if (!ensure_partition(self, batch, reading->time_us)) {
-		cqrs_refuse_element(batch, "the readings of one message may open %d partitions of "
-					   "sensor_data, this would be one more",
-				    NEW_PARTITIONS);
+		cqrs_refuse_element(batch,
+		                    "the readings of one message may open %d partitions of "
+		                    "sensor_data, this would be one more",
+		                    NEW_PARTITIONS);
 		return;
 	}
 	if (self->options->unknown_sensors == UNKNOWN_CREATE && is_new(&self->sensors, id, batch)) {
@@ -244,7 +246,7 @@ static void accept(struct sensor *self, struct cqrs_batch *batch, const struct r
 			ensure_sensors(self, batch);
 	}
 	struct cqrs_value row[] = {cqrs_int4(id), cqrs_timestamptz(reading->time_us),
-				   reading->temperature, reading->cpu};
+	                           reading->temperature, reading->cpu};
 	cqrs_append(batch, self->data, row);
 }
 
@@ -258,7 +260,7 @@ static size_t element_begin(const char *value, size_t at)
 
 /* The elements of an array whose '[' was just read; false: not JSON. */
 static bool read_array(struct sensor *self, struct cqrs_json_reader *r, const char *value,
-		       struct cqrs_batch *batch)
+                       struct cqrs_batch *batch)
 {
 	enum cqrs_json_kind kind;
 	struct reading reading;
@@ -299,7 +301,7 @@ static void handle_readings(void *arg, const struct cqrs_message *msg, struct cq
 		ok = read_reading(self, &r, &reading);
 	if (!ok || cqrs_json_next(&r) != CQRS_JSON_DONE)
 		cqrs_refuse(batch, "not JSON: %s at byte %zu", r.error ? r.error : "unexpected end",
-			    cqrs_json_offset(&r));
+		            cqrs_json_offset(&r));
 	else if (kind == CQRS_JSON_OBJECT)
 		accept(self, batch, &reading);
 	ensure_sensors(self, batch);
@@ -323,7 +325,7 @@ static const char *text_member(const json_t *object, const char *name, struct cq
 		characters += (*p & 0xC0) != 0x80; /* not a continuation byte of UTF-8 */
 	if (characters > TEXT_MAX) {
 		cqrs_refuse(batch, "%s has %zu characters, at most %d fit", name, characters,
-			    TEXT_MAX);
+		            TEXT_MAX);
 		return NULL;
 	}
 	return json_string_value(member);
@@ -347,7 +349,7 @@ static void put_sensor(struct sensor *self, const json_t *object, struct cqrs_ba
 		return;
 	}
 	struct cqrs_value params[] = {cqrs_int4((int32_t)json_integer_value(id)), cqrs_text(type),
-				      cqrs_text(location)};
+	                              cqrs_text(location)};
 	cqrs_execute(batch, self->put_sensor, params, 1, "the sensor was not stored");
 }
 
@@ -395,7 +397,7 @@ static void declare_data(struct sensor *self, struct cqrs_setup *setup)
 	    .name = "sensor_data",
 	    .columns = self->columns,
 	    .on_duplicate =
-		self->options->on_duplicate ? CQRS_DUPLICATE_UPDATE : CQRS_DUPLICATE_IGNORE,
+	        self->options->on_duplicate ? CQRS_DUPLICATE_UPDATE : CQRS_DUPLICATE_IGNORE,
 	};
 	self->data = cqrs_setup_table(setup, &self->def);
 }
@@ -409,12 +411,14 @@ static void declare_statements(struct sensor *self, struct cqrs_setup *setup)
 	    cqrs_setup_statement(setup, "SELECT sensor_data_partition($1, $2)", range, 2);
 	/* In order, so that two writers do not wait for each other. */
 	self->ensure_sensors = cqrs_setup_statement(
-	    setup, "INSERT INTO sensors (id) SELECT id FROM unnest($1) AS id ORDER BY id"
-		   " ON CONFLICT DO NOTHING",
+	    setup,
+	    "INSERT INTO sensors (id) SELECT id FROM unnest($1) AS id ORDER BY id"
+	    " ON CONFLICT DO NOTHING",
 	    ids, 1);
 	self->put_sensor = cqrs_setup_statement(
-	    setup, "INSERT INTO sensors (id, type, location) VALUES ($1, $2, $3)"
-		   " ON CONFLICT (id) DO UPDATE SET type = EXCLUDED.type, location = EXCLUDED.location",
+	    setup,
+	    "INSERT INTO sensors (id, type, location) VALUES ($1, $2, $3)"
+	    " ON CONFLICT (id) DO UPDATE SET type = EXCLUDED.type, location = EXCLUDED.location",
 	    sensor, 3);
 	self->register_sensor =
 	    cqrs_setup_statement(setup, "SELECT sensor_register($1, $2)", sensor + 1, 2);
@@ -435,8 +439,8 @@ static void *start(struct cqrs_setup *setup, const void *opts)
 	declare_statements(self, setup);
 	if (self->options->retention) {
 		snprintf(sql, sizeof sql,
-			 "SELECT sensor_data_retain(interval '%" PRId64 " microseconds')",
-			 self->options->retention);
+		         "SELECT sensor_data_retain(interval '%" PRId64 " microseconds')",
+		         self->options->retention);
 		cqrs_setup_periodic(setup, RETAIN_US, sql);
 	}
 	return self;
@@ -448,5 +452,5 @@ static void stop(void *self)
 }
 
 CQRS_COMMAND_MODULE(sensor, .summary = "stores telemetry and descriptions of sensors",
-		    .options = options, .options_size = sizeof(struct sensor_options),
-		    .start = start, .stop = stop, .dropped = dropped);
+                    .options = options, .options_size = sizeof(struct sensor_options),
+                    .start = start, .stop = stop, .dropped = dropped);

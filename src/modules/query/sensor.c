@@ -3,8 +3,8 @@
  * What can be asked about sensors and their telemetry.
  *
  * The key of sensor_data is (sensor_id, time), and no index has the rows in order
- * of time alone (BRIN knows ranges).  So whatever wants the first rows in order of time asks each sensor
- * for its first rows, by a short range scan of the key, and merges them.
+ * of time alone (BRIN knows ranges).  So whatever wants the first rows in order of time asks each
+ * sensor for its first rows, by a short range scan of the key, and merges them.
  */
 #include <cqrs/query.h>
 
