@@ -8,6 +8,7 @@
  *                                        └── add them, by `start` ◄── ask Kafka
  */
 #include "command_bus_internal.h"
+#include "container.h"
 #include "log.h"
 #include "offsets.h"
 
@@ -196,8 +197,7 @@ static void resolve(struct command_bus *bus)
 
 static void on_offsets(struct pg_request *request, const PGresult *answer)
 {
-	struct command_bus *bus =
-	    (struct command_bus *)((char *)request - offsetof(struct command_bus, request));
+	struct command_bus *bus = container_of(request, struct command_bus, request);
 	/* Of partitions taken back a batch may still be at work, whose fence must stay. */
 	if (PQresultStatus(answer) != PGRES_TUPLES_OK || bus->has_assigned || !bus->owned)
 		return;
@@ -214,8 +214,7 @@ static void on_offsets(struct pg_request *request, const PGresult *answer)
 static void on_asked(struct pg_request *request, enum pg_outcome outcome,
                      const struct pg_error *error)
 {
-	struct command_bus *bus =
-	    (struct command_bus *)((char *)request - offsetof(struct command_bus, request));
+	struct command_bus *bus = container_of(request, struct command_bus, request);
 	bool unknown = false;
 	bus->asking = false;
 	if (outcome == PG_REFUSED) {

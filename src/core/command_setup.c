@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What command modules declare while they start: topics, tables, statements. */
 #include "command_bus_internal.h"
+#include "container.h"
 #include "log.h"
 #include "pg_value.h"
 
@@ -194,8 +195,7 @@ void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg)
 static void on_periodic_done(struct pg_request *request, enum pg_outcome outcome,
                              const struct pg_error *error)
 {
-	struct bus_periodic *p =
-	    (struct bus_periodic *)((char *)request - offsetof(struct bus_periodic, request));
+	struct bus_periodic *p = container_of(request, struct bus_periodic, request);
 	p->running = false;
 	if (outcome == PG_REFUSED)
 		log_warning("postgres control: \"%s\": %s (SQLSTATE %s)", p->sql, error->message,

@@ -3,6 +3,7 @@
 #include "outbox.h"
 
 #include "buf.h"
+#include "container.h"
 #include "outbox_batch.h"
 #include "pg_conn.h"
 
@@ -57,7 +58,7 @@ static pg_done_fn on_locked, on_read, on_deleted;
 
 static struct outbox *of_request(struct pg_request *request)
 {
-	return (struct outbox *)((char *)request - offsetof(struct outbox, request));
+	return container_of(request, struct outbox, request);
 }
 
 /* ---- what comes next ---- */

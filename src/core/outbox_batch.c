@@ -2,6 +2,8 @@
 /* The rows of the outbox that are on their way to Kafka together. */
 #include "outbox_batch.h"
 
+#include "container.h"
+
 #include <endian.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -48,7 +50,7 @@ static void destroy(struct outbox_batch *batch)
 static void on_sent(struct kafka_record *record, int32_t partition, int64_t offset,
                     const char *error)
 {
-	struct row *row = (struct row *)((char *)record - offsetof(struct row, record));
+	struct row *row = container_of(record, struct row, record);
 	struct outbox_batch *batch = row->batch;
 	(void)partition;
 	(void)offset;

@@ -2,6 +2,7 @@
 /* The life of one PostgreSQL connection: connecting, being ready, being lost. */
 #include "pg_conn_private.h"
 
+#include "container.h"
 #include "log.h"
 
 #include <stdio.h>
@@ -266,7 +267,7 @@ static void become_ready(struct pg_conn *conn)
 static void on_setup_done(struct pg_request *req, enum pg_outcome outcome,
                           const struct pg_error *error)
 {
-	struct pg_conn *conn = (struct pg_conn *)((char *)req - offsetof(struct pg_conn, setup));
+	struct pg_conn *conn = container_of(req, struct pg_conn, setup);
 	if (outcome == PG_DONE)
 		become_ready(conn);
 	else if (outcome == PG_REFUSED)

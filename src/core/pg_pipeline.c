@@ -8,6 +8,8 @@
  */
 #include "pg_conn_private.h"
 
+#include "container.h"
+
 #include <assert.h>
 
 static const int binary[PG_PARAMS_MAX] = {[0 ... PG_PARAMS_MAX - 1] = 1};
@@ -47,8 +49,7 @@ void pg_conn_forget(struct pg_conn *conn)
 
 /* ---- prepared statements ---- */
 
-#define statement_of(request) \
-	((struct pg_statement *)((char *)(request)-offsetof(struct pg_statement, close)))
+#define statement_of(request) container_of(request, struct pg_statement, close)
 
 static void on_closed(struct pg_request *req, enum pg_outcome outcome, const struct pg_error *error)
 {

@@ -8,6 +8,8 @@
  */
 #include "pg_pool_private.h"
 
+#include "container.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -219,7 +221,7 @@ void pg_query_pause(struct pg_query *query, bool pause)
 
 /* ---- answers ---- */
 
-#define slot_of(req) ((struct pg_slot *)((char *)(req)-offsetof(struct pg_slot, request)))
+#define slot_of(req) container_of(req, struct pg_slot, request)
 
 static void on_result(struct pg_request *req, const PGresult *result)
 {

@@ -2,6 +2,7 @@
 /* Stores batches, one at a time and each exactly once: the states of a writer. */
 #include "pg_writer.h"
 
+#include "container.h"
 #include "log.h"
 #include "pg_writer_internal.h"
 
@@ -156,8 +157,7 @@ void writer_finish(struct pg_writer *writer, bool fenced)
 
 static void on_result(struct pg_request *request, const PGresult *answer)
 {
-	struct pg_writer *writer =
-	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
+	struct pg_writer *writer = container_of(request, struct pg_writer, request);
 	/* What an aborted transaction answers to COMMIT is no error. */
 	if (writer->state == WRITER_STORING && PQresultStatus(answer) == PGRES_COMMAND_OK)
 		writer->rolled_back =
@@ -188,8 +188,7 @@ static void on_result(struct pg_request *request, const PGresult *answer)
 
 static bool on_copy(struct pg_request *request, int nth, const char **data, size_t *len)
 {
-	struct pg_writer *writer =
-	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
+	struct pg_writer *writer = container_of(request, struct pg_writer, request);
 	if (attempt_copy_data(&writer->attempt, nth, data, len))
 		return true;
 	/* An unfinished COPY must not commit. */
@@ -256,8 +255,7 @@ static void on_answer(struct pg_writer *writer)
 static void on_done(struct pg_request *request, enum pg_outcome outcome,
                     const struct pg_error *error)
 {
-	struct pg_writer *writer =
-	    (struct pg_writer *)((char *)request - offsetof(struct pg_writer, request));
+	struct pg_writer *writer = container_of(request, struct pg_writer, request);
 	if (!writer->batch)
 		return; /* pg_writer_free() */
 	if (outcome == PG_DONE)

@@ -2,6 +2,7 @@
 /* Is everything there that the daemon would need? */
 #include "probe.h"
 
+#include "container.h"
 #include "kafka_sink.h"
 #include "pg_conn.h"
 #include "schema.h"
@@ -128,7 +129,7 @@ static void write_sql(struct probe *probe)
 
 static struct probe *of_request(struct pg_request *request)
 {
-	return (struct probe *)((char *)request - offsetof(struct probe, request));
+	return container_of(request, struct probe, request);
 }
 
 static void on_problems(struct pg_request *request, const PGresult *result)

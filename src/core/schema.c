@@ -3,6 +3,7 @@
 #include "schema.h"
 
 #include "buf.h"
+#include "container.h"
 #include "log.h"
 #include "pg_conn.h"
 
@@ -109,8 +110,7 @@ static void on_listed_row(struct schema *schema, int version, const char *name, 
 
 static void on_result(struct pg_request *request, const PGresult *result)
 {
-	struct schema *schema =
-	    (struct schema *)((char *)request - offsetof(struct schema, request));
+	struct schema *schema = container_of(request, struct schema, request);
 	if (schema->step != LISTING)
 		return;
 	for (int row = 0; row < PQntuples(result); row++)
@@ -211,8 +211,7 @@ static void on_refused(struct schema *schema, const struct pg_error *error)
 static void on_request_done(struct pg_request *request, enum pg_outcome outcome,
                             const struct pg_error *error)
 {
-	struct schema *schema =
-	    (struct schema *)((char *)request - offsetof(struct schema, request));
+	struct schema *schema = container_of(request, struct schema, request);
 	if (schema->step == DONE)
 		return;
 	if (outcome == PG_DONE)

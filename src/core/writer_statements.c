@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The modules' statements of a batch, pipelined inside its transaction. */
+#include "container.h"
 #include "log.h"
 #include "pg_writer_internal.h"
 
@@ -8,8 +9,7 @@
 
 static struct writer_statement *container(struct pg_request *request)
 {
-	return (struct writer_statement *)((char *)request -
-	                                   offsetof(struct writer_statement, request));
+	return container_of(request, struct writer_statement, request);
 }
 
 static const struct batch_statement *asked(const struct writer_statement *s)
