@@ -70,12 +70,18 @@ static void on_sent(struct kafka_record *record, int32_t partition, int64_t offs
 {
 	struct message *message = (struct message *)record;
 	struct produce *produce = message->produce;
+	char why[300];
 	(void)partition;
 	(void)offset;
-	if (error)
-		fail_line(produce, message->line, error);
-	else
+	if (!error) {
 		produce->acknowledged++;
+	} else if (produce->request->partition == KAFKA_PARTITION_ANY) {
+		fail_line(produce, message->line, error);
+	} else {
+		snprintf(why, sizeof why, "%s [%" PRId32 "]: %s", produce->request->topic,
+		         produce->request->partition, error);
+		fail_line(produce, message->line, why);
+	}
 	free(message);
 	if (produce->line && !timer_is_armed(produce->timer))
 		timer_arm(produce->timer, 0); /* the queue was full */
@@ -188,7 +194,8 @@ static int report(const struct produce *produce)
 	printf("%s: %" PRId64 " message%s acknowledged\n", produce->request->topic,
 	       produce->acknowledged, produce->acknowledged == 1 ? "" : "s");
 	if (produce->failed)
-		fprintf(stderr, "cqrsd: %" PRId64 " messages failed\n", produce->failed);
+		fprintf(stderr, "cqrsd: %" PRId64 " message%s failed\n", produce->failed,
+		        produce->failed == 1 ? "" : "s");
 	return produce->failed ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }
 

@@ -656,3 +656,30 @@ def test_produce_sends_lines_and_keys(system):
     ((key,),) = system.database.query(
         "SELECT key FROM cqrs.dead_letters WHERE payload = %s", (f"bad {sensor}".encode(),))
     assert bytes(key) == b"the key"
+
+
+def test_produce_sends_key_headers_and_partition(system):
+    """Seen in the dead letters of what is no reading."""
+    text = f"no reading {system.new_id()}"
+    done = system.daemon.produce(
+        system.readings, [f"k{n}\t{text}" for n in range(3)],
+        "-k", "-p", "0", "-H", "origin=test", "-H", "note=a=b", "--rate", "100")
+    assert "3 messages acknowledged" in done.stdout
+    system.sent[system.readings] += 3
+
+    def letters():
+        return system.database.query(
+            "SELECT convert_from(key, 'UTF8'), partition, headers FROM cqrs.dead_letters "
+            "WHERE payload = %s ORDER BY \"offset\"", (text.encode(),))
+
+    wait_until(lambda: len(letters()) == 3, 10)
+    assert letters() == [(f"k{n}", 0, {"origin": "test", "note": "a=b"}) for n in range(3)]
+
+
+def test_produce_says_what_it_could_not_send(system):
+    done = system.daemon.run("produce", "-k", system.readings, input="no tab here\n")
+    assert done.returncode != 0
+    assert "tab" in done.stderr.lower()
+    done = system.daemon.run("produce", "-p", "99", system.readings, input="x\n")
+    assert done.returncode == 1
+    assert "99" in done.stderr
