@@ -106,12 +106,12 @@ check-unit: need-check $(UNIT) ## the unit tests
 
 .PHONY: check-e2e
 check-e2e: need-check all ## the end-to-end tests
-	/usr/bin/python3 -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider t/e2e
+	/usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
 
 .PHONY: check-asan
 check-asan: need-check ## all tests again, under ASan and UBSan
 	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit
-	CQRSD_BUILD=build/asan /usr/bin/python3 -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider t/e2e
+	CQRSD_BUILD=build/asan /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
 
 .PHONY: check-valgrind
 check-valgrind: need-bench all ## leaks over a start, requests, messages and a stop
@@ -120,7 +120,7 @@ check-valgrind: need-bench all ## leaks over a start, requests, messages and a s
 .PHONY: coverage
 coverage: need-check ## which lines the tests reach, in build/coverage/report.txt
 	$(MAKE) BUILD=build/coverage OPT="-O0 -g --coverage" HARDEN= LDFLAGS=--coverage all check-unit
-	CQRSD_BUILD=build/coverage /usr/bin/python3 -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider t/e2e
+	CQRSD_BUILD=build/coverage /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
 	gcov -r -n $(CORE_OBJ:$(BUILD)/%=build/coverage/%) 2>/dev/null | \
 		awk '/^File .src/ {file=$$2} /^Lines/ && file {print $$0, file; file=""}' > build/coverage/report.txt
 	@tail -5 build/coverage/report.txt
