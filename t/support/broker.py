@@ -69,7 +69,8 @@ class Kafka:
     def _command(self, *arguments):
         # One processor's worth of garbage collection and compilation: we share the machine.
         return ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                "-Xshare:auto", f"-Dlog4j2.configurationFile={self.directory}/log4j2.yaml",
+                "-Xshare:auto", f"-Djava.io.tmpdir={self.directory}",
+                f"-Dlog4j2.configurationFile={self.directory}/log4j2.yaml",
                 "-cp", f"{library()}/*", *arguments, str(self.directory / "server.properties")]
 
     def _run(self, *arguments):
