@@ -134,7 +134,8 @@ CQRS_EXPORT void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statem
 /*
  * Queues a statement that prepares the ground for this message and others: a
  * partition, a row that others refer to.  It must be harmless to repeat, and
- * stays in the batch when the message that asked for it is refused.
+ * stays in the batch when the message that asked for it is refused.  It runs
+ * before all statements of cqrs_execute(), in the order of declaration.
  */
 CQRS_EXPORT void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_statement *statement,
                              const struct cqrs_value *params);

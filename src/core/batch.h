@@ -31,6 +31,7 @@ struct cqrs_table {
 };
 
 struct cqrs_statement {
+	size_t index; /* among the statements of the process */
 	const char *sql;
 	int n_params;
 	Oid *types;

@@ -148,6 +148,7 @@ struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char
 		statement_free(statement);
 		return NULL;
 	}
+	statement->index = bus->n_statements;
 	statement->sql = sql;
 	statement->n_params = (int)n;
 	statement->param_types = types;

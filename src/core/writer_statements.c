@@ -171,17 +171,41 @@ static void fill(struct pg_writer *writer, struct writer_statement *s, size_t in
 	};
 }
 
-bool writer_send_statements(struct pg_writer *writer)
+static bool is_ensured(const struct batch_statement *statement)
+{
+	return statement->element == UINT32_MAX;
+}
+
+static void choose(struct pg_writer *writer, bool ensured)
 {
 	const struct cqrs_batch *batch = writer->batch;
+	for (size_t i = 0; i < batch->n_statements; i++)
+		if (is_ensured(&batch->statements[i]) == ensured &&
+		    attempt_wants(&writer->attempt, &batch->statements[i]))
+			fill(writer, &writer->statements[writer->n_statements++], i);
+}
+
+/* In the order of their declaration, so that writers who ensure the same do not deadlock. */
+static int compare(const void *left, const void *right)
+{
+	const struct writer_statement *a = left, *b = right;
+	size_t x = asked(a)->statement->index, y = asked(b)->statement->index;
+	if (x != y)
+		return x < y ? -1 : 1;
+	return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* What is ensured goes first; the others follow in the order of their messages. */
+bool writer_send_statements(struct pg_writer *writer)
+{
 	if (!make_room(writer))
 		return false;
 	writer->state = WRITER_STATEMENTS;
 	writer->n_statements = writer->n_done = 0;
 	writer->refused = writer->lost = false;
-	for (size_t i = 0; i < batch->n_statements; i++)
-		if (attempt_wants(&writer->attempt, &batch->statements[i]))
-			fill(writer, &writer->statements[writer->n_statements++], i);
+	choose(writer, true);
+	qsort(writer->statements, writer->n_statements, sizeof *writer->statements, compare);
+	choose(writer, false);
 	for (size_t i = 0; i < writer->n_statements; i++) {
 		if (pg_conn_send(writer->conn, &writer->statements[i].request))
 			continue;

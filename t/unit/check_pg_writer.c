@@ -75,10 +75,16 @@ static const struct cqrs_statement divide = {.sql = "INSERT INTO loose SELECT 10
                                              .param_types = one_int};
 static const struct cqrs_statement raise_text = {
     .sql = "SELECT shout($1)", .n_params = 1, .types = text_oid, .param_types = one_text};
-static const struct cqrs_statement widen = {.sql = "INSERT INTO loose VALUES ($1, -1)",
+static const struct cqrs_statement widen = {.index = 1,
+                                            .sql = "INSERT INTO loose VALUES ($1, -1)",
                                             .n_params = 1,
                                             .types = int_oid,
                                             .param_types = one_int};
+static const struct cqrs_statement deepen = {.index = 0,
+                                             .sql = "INSERT INTO loose VALUES ($1, -2)",
+                                             .n_params = 1,
+                                             .types = int_oid,
+                                             .param_types = one_int};
 
 static struct loop *loop;
 static struct metrics *metrics;
@@ -561,6 +567,22 @@ START_TEST(what_was_ensured_stays_when_its_message_is_refused)
 }
 END_TEST
 
+/* Two writers that ensure the same in another order would wait for each other. */
+START_TEST(ensures_first_and_in_the_order_of_declaration)
+{
+	begin_message(batch, 0, "value", NULL);
+	execute(&divide, 10, 0, 1);
+	cqrs_ensure(batch, &widen, (struct cqrs_value[]){cqrs_int4(77)});
+	cqrs_ensure(batch, &deepen, (struct cqrs_value[]){cqrs_int4(78)});
+	end_message(batch);
+	begin_message(batch, 0, "value", NULL);
+	cqrs_ensure(batch, &deepen, (struct cqrs_value[]){cqrs_int4(79)});
+	end_message(batch);
+	stored();
+	expect("SELECT string_agg(n::text, ' ' ORDER BY ctid) FROM loose", "78 79 77 10");
+}
+END_TEST
+
 START_TEST(a_reason_cut_in_the_middle_of_a_character_is_stored)
 {
 	pg_server_exec("CREATE FUNCTION shout(text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
@@ -836,6 +858,7 @@ static void add_tests(TCase *cases)
 	tcase_add_test(cases, judges_again_what_ran_after_a_refused_element);
 	tcase_add_test(cases, an_error_behind_a_refused_element_is_judged_again);
 	tcase_add_test(cases, what_was_ensured_stays_when_its_message_is_refused);
+	tcase_add_test(cases, ensures_first_and_in_the_order_of_declaration);
 	tcase_add_test(cases, a_reason_cut_in_the_middle_of_a_character_is_stored);
 	tcase_add_test(cases, writes_nothing_when_the_offset_has_moved);
 	tcase_add_test(cases, one_partition_that_moved_fences_the_batch);
