@@ -15,8 +15,7 @@
 #include <cqrs/command.h>
 #include <libpq-fe.h>
 
-struct command_module; /* whose handler is at work; see command_bus.h */
-struct partition;      /* where a message came from; see command_bus.h */
+struct partition; /* where a message came from; see partition.h */
 
 struct cqrs_table {
 	const struct cqrs_table_def *def;

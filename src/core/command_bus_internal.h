@@ -110,7 +110,6 @@ void positions_locate(struct command_bus *bus);
 bool writers_are_idle(const struct command_bus *bus);
 /* The fence was lost: find out where the lane's partitions stand. */
 void positions_lost(struct command_bus *bus, const struct bus_lane *lane);
-bool positions_parse_start(const char *text, int64_t *start_us);
 
 /* command_group.c */
 extern const struct kafka_source_events positions_events;
@@ -125,7 +124,5 @@ bool periodics_start(struct command_bus *bus);
 
 /* command_status.c */
 void status_init(struct command_bus *bus);
-/* What is still to be read of a partition; -1: not known. */
-int64_t partition_lag(const struct command_bus *bus, const struct partition *partition);
 
 #endif

@@ -22,7 +22,7 @@
 #define LOCATE_US   200000
 #define LOCATE_MOST 5000000
 
-bool positions_parse_start(const char *text, int64_t *start_us)
+static bool parse_start(const char *text, int64_t *start_us)
 {
 	if (!strcmp(text, "earliest"))
 		*start_us = KAFKA_OFFSET_EARLIEST;
@@ -315,7 +315,7 @@ bool positions_init(struct command_bus *bus)
 	bus->gaps = health_add(bus->health, "partitions");
 	if (!bus->control || !bus->locate_timer || !bus->report_timer || !bus->revoke_timer ||
 	    !bus->kafka || !bus->control_health || !bus->gaps ||
-	    !positions_parse_start(bus->config->start, &bus->start_us))
+	    !parse_start(bus->config->start, &bus->start_us))
 		return false;
 	health_ok(bus->gaps);
 	timer_arm(bus->report_timer, REPORT_US);

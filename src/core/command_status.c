@@ -4,7 +4,8 @@
 
 #include <inttypes.h>
 
-int64_t partition_lag(const struct command_bus *bus, const struct partition *partition)
+/* What is still to be read of a partition; -1: not known. */
+static int64_t partition_lag(const struct command_bus *bus, const struct partition *partition)
 {
 	int64_t position = partition->position.offset;
 	int64_t end = bus->started ? kafka_source_end(bus->source, &partition->position) : -1;

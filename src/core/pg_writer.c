@@ -295,29 +295,6 @@ static void on_timer(void *arg)
 
 /* ---- life ---- */
 
-static void make_metrics(struct pg_writer *writer, struct metrics *metrics)
-{
-	static const double rows[] = {1, 10, 100, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
-	struct writer_metrics *m = &writer->m;
-	writer->metrics = metrics;
-	m->rows = metrics_counter(metrics, "cqrsd_rows_stored_total", "", "Rows stored");
-	m->duplicates = metrics_counter(metrics, "cqrsd_rows_duplicate_total", "",
-	                                "Rows whose key was there already");
-	m->batches = metrics_counter(metrics, "cqrsd_batches_total", "", "Transactions committed");
-	m->fenced = metrics_counter(metrics, "cqrsd_batches_fenced_total", "",
-	                            "Batches dropped because another member had moved the offsets");
-	m->retries = metrics_counter(metrics, "cqrsd_write_retries_total", "",
-	                             "Tries that PostgreSQL refused for a reason that passes");
-	m->batch_rows = metrics_histogram(metrics, "cqrsd_batch_rows", "", "Rows in a transaction",
-	                                  rows, sizeof rows / sizeof *rows);
-	m->commit_seconds = metrics_histogram(metrics, "cqrsd_commit_seconds", "",
-	                                      "From sending the rows to the answer of the COMMIT",
-	                                      metrics_seconds, metrics_n_seconds);
-	m->latency = metrics_histogram(metrics, "cqrsd_latency_seconds", "",
-	                               "From a message's timestamp to its COMMIT (sampled)",
-	                               metrics_seconds, metrics_n_seconds);
-}
-
 static const struct pg_conn_events conn_events = {.on_ready = on_ready, .on_lost = on_lost};
 
 struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config *config,
@@ -331,7 +308,7 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	writer->config = config;
 	writer->done = done;
 	writer->owner = owner;
-	make_metrics(writer, metrics);
+	writer_make_metrics(writer, metrics);
 	writer->health = health_add(health, config->name);
 	writer->timer = timer_new(loop, on_timer, writer);
 	/* Who waits for a lock longer than that asks what is wrong, see send_evicting(). */

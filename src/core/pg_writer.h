@@ -12,6 +12,8 @@
  *     ▲     (if any)      (if need)     │
  *     │                                 ├─ refused ─► ROLLBACK ─► again, or WAITING
  *     └── fenced ◄── ASKING ◄── lost ───┘
+ *
+ * Who waited for a lock passes through EVICTING before the next try.
  */
 #ifndef PG_WRITER_H
 #define PG_WRITER_H

@@ -105,6 +105,7 @@ void writer_finish(struct pg_writer *writer, bool fenced);
 
 /* ---- writer_outcome.c ---- */
 
+void writer_make_metrics(struct pg_writer *writer, struct metrics *metrics);
 /* The range is stored: the next one, or the end. */
 void writer_stored(struct pg_writer *writer);
 void writer_fenced(struct pg_writer *writer);

@@ -8,6 +8,29 @@
 
 #define STAGED_BATCHES 16 /* after a duplicate, before COPY is tried again */
 
+void writer_make_metrics(struct pg_writer *writer, struct metrics *metrics)
+{
+	static const double rows[] = {1, 10, 100, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+	struct writer_metrics *m = &writer->m;
+	writer->metrics = metrics;
+	m->rows = metrics_counter(metrics, "cqrsd_rows_stored_total", "", "Rows stored");
+	m->duplicates = metrics_counter(metrics, "cqrsd_rows_duplicate_total", "",
+	                                "Rows whose key was there already");
+	m->batches = metrics_counter(metrics, "cqrsd_batches_total", "", "Transactions committed");
+	m->fenced = metrics_counter(metrics, "cqrsd_batches_fenced_total", "",
+	                            "Batches dropped because another member had moved the offsets");
+	m->retries = metrics_counter(metrics, "cqrsd_write_retries_total", "",
+	                             "Tries that PostgreSQL refused for a reason that passes");
+	m->batch_rows = metrics_histogram(metrics, "cqrsd_batch_rows", "", "Rows in a transaction",
+	                                  rows, sizeof rows / sizeof *rows);
+	m->commit_seconds = metrics_histogram(metrics, "cqrsd_commit_seconds", "",
+	                                      "From sending the rows to the answer of the COMMIT",
+	                                      metrics_seconds, metrics_n_seconds);
+	m->latency = metrics_histogram(metrics, "cqrsd_latency_seconds", "",
+	                               "From a message's timestamp to its COMMIT (sampled)",
+	                               metrics_seconds, metrics_n_seconds);
+}
+
 static void count_latency(struct pg_writer *writer)
 {
 	const struct cqrs_batch *batch = writer->batch;

@@ -94,19 +94,20 @@ static void forget(struct memory *memory)
 		memset(memory, 0, sizeof *memory);
 }
 
-/* Whether it must be ensured in this batch; from then on it is remembered. */
-static bool is_new(struct memory *memory, int64_t key, const struct cqrs_batch *batch)
+/* Whether it can be relied on in this batch. */
+static bool is_known(struct memory *memory, int64_t key, const struct cqrs_batch *batch)
 {
-	uint64_t *number = find(memory, key);
-	if (*number && cqrs_batch_sees(batch, *number))
-		return false;
-	if (!*number && ++memory->n > REMEMBERED / 2) {
+	uint64_t number = *find(memory, key);
+	return number && cqrs_batch_sees(batch, number);
+}
+
+static void remember(struct memory *memory, int64_t key, const struct cqrs_batch *batch)
+{
+	if (!*find(memory, key) && ++memory->n > REMEMBERED / 2) {
 		forget(memory);
 		memory->n = 1;
-		number = find(memory, key);
 	}
-	*number = cqrs_batch_number(batch);
-	return true;
+	*find(memory, key) = cqrs_batch_number(batch);
 }
 
 /* ---- readings ---- */
@@ -213,13 +214,12 @@ static void ensure_sensors(struct sensor *self, struct cqrs_batch *batch)
 static bool ensure_partition(struct sensor *self, struct cqrs_batch *batch, int64_t time_us)
 {
 	int64_t low = time_us - time_us % self->options->partition;
-	uint64_t *number = find(&self->partitions, low);
-	if (*number && cqrs_batch_sees(batch, *number))
+	if (is_known(&self->partitions, low, batch))
 		return true;
 	if (self->n_new_partitions == NEW_PARTITIONS)
 		return false;
 	self->n_new_partitions++;
-	is_new(&self->partitions, low, batch);
+	remember(&self->partitions, low, batch);
 	struct cqrs_value range[] = {cqrs_timestamptz(low),
 	                             cqrs_timestamptz(low + self->options->partition)};
 	cqrs_ensure(batch, self->ensure_partition, range);
@@ -240,7 +240,9 @@ static void accept(struct sensor *self, struct cqrs_batch *batch, const struct r
 		                    NEW_PARTITIONS);
 		return;
 	}
-	if (self->options->unknown_sensors == UNKNOWN_CREATE && is_new(&self->sensors, id, batch)) {
+	if (self->options->unknown_sensors == UNKNOWN_CREATE &&
+	    !is_known(&self->sensors, id, batch)) {
+		remember(&self->sensors, id, batch);
 		self->new_sensors[self->n_new_sensors++] = cqrs_int4(id);
 		if (self->n_new_sensors == NEW_SENSORS)
 			ensure_sensors(self, batch);
