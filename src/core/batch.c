@@ -52,10 +52,31 @@ void batch_clear(struct cqrs_batch *batch)
 	batch->number = ++last_number;
 }
 
+bool batch_join(struct cqrs_batch *batch, struct batch_peers *peers)
+{
+	if (!batch_grow((void **)&peers->list, peers->n, &peers->cap, sizeof(struct cqrs_batch *)))
+		return false;
+	peers->list[peers->n++] = batch;
+	batch->peers = peers;
+	return true;
+}
+
+static void leave(struct cqrs_batch *batch)
+{
+	struct batch_peers *peers = batch->peers;
+	for (size_t i = 0; peers && i < peers->n; i++) {
+		if (peers->list[i] == batch) {
+			peers->list[i] = peers->list[--peers->n];
+			return;
+		}
+	}
+}
+
 void batch_free(struct cqrs_batch *batch)
 {
 	if (!batch)
 		return;
+	leave(batch);
 	batch_clear(batch);
 	for (int i = 0; i < batch->n_tables; i++) {
 		buf_release(&batch->tables[i].tuples);

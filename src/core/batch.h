@@ -91,10 +91,15 @@ struct batch_mark {
 	    rows;
 };
 
+/* The batches of a process, for cqrs_batch_sees(): what one of them asks for is not yet stored. */
+struct batch_peers {
+	struct cqrs_batch **list;
+	size_t n, cap;
+};
+
 struct cqrs_batch {
-	uint64_t number;                 /* no other batch of the process ever has it */
-	struct cqrs_batch *const *peers; /* all batches of the process, for cqrs_batch_sees() */
-	int n_peers;
+	uint64_t number;           /* no other batch of the process ever has it */
+	struct batch_peers *peers; /* NULL: it is the only one */
 	struct batch_message *messages;
 	size_t n_messages, cap_messages;
 	struct batch_element *elements;
@@ -126,7 +131,9 @@ struct batch_param {
 
 /* `tables` are borrowed for good. */
 struct cqrs_batch *batch_new(struct cqrs_table *const *tables, int n_tables);
-/* Frees the messages too. */
+/* From now on it is one of `peers`; false when memory is out. */
+bool batch_join(struct cqrs_batch *batch, struct batch_peers *peers);
+/* Leaves its peers, and frees the messages too. */
 void batch_free(struct cqrs_batch *batch);
 /* Makes it empty again, with a new number, and frees its messages; keeps memory for the next. */
 void batch_clear(struct cqrs_batch *batch);

@@ -264,8 +264,8 @@ bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number)
 {
 	if (number == batch->number)
 		return true;
-	for (int i = 0; i < batch->n_peers; i++)
-		if (batch->peers[i]->number == number)
+	for (size_t i = 0; batch->peers && i < batch->peers->n; i++)
+		if (batch->peers->list[i]->number == number)
 			return false;
 	return true;
 }

@@ -39,33 +39,41 @@ static bool take(struct bus_lane *lane)
 	return lane->n_pending > 0;
 }
 
-/* Lets the module decide one message; false when memory is out. */
+bool command_bus_decide(struct command_bus *bus, struct cqrs_batch *batch,
+                        const struct kafka_message *msg, struct partition *partition)
+{
+	struct bus_topic *topic = &bus->topics[msg->topic];
+	struct cqrs_header *headers;
+	if (!batch_begin(batch, msg, partition))
+		return false;
+	struct cqrs_message message = msg->message;
+	message.n_headers = kafka_message_headers(msg, &headers);
+	message.headers = headers;
+	topic->handle(bus->modules[topic->module].self, &message, batch);
+	free(headers);
+	if (!batch_end(batch)) {
+		bus_dropped(bus);
+		return false;
+	}
+	metric_add(topic->messages, 1);
+	return true;
+}
+
+/* One message of a lane into its open batch; false when memory is out. */
 static bool decide(struct bus_lane *lane, struct kafka_message *msg)
 {
 	struct command_bus *bus = lane->bus;
-	struct bus_topic *topic = &bus->topics[msg->topic];
 	struct partition *partition = bus_partition(bus, msg->topic, msg->message.partition);
-	struct cqrs_header *headers;
 	if (!partition || partition->state != PARTITION_ACTIVE ||
 	    msg->message.offset < partition->taken) {
 		kafka_message_free(msg); /* of an assignment or a position that is no more */
 		return true;
 	}
-	if (!batch_begin(lane->open, msg, partition))
+	if (!command_bus_decide(bus, lane->open, msg, partition))
 		return false;
 	if (lane->open->n_messages == 1)
 		lane->open->opened_us = loop_now(bus->loop);
-	struct cqrs_message message = msg->message;
-	message.n_headers = kafka_message_headers(msg, &headers);
-	message.headers = headers;
-	topic->handle(bus->modules[topic->module].self, &message, lane->open);
-	free(headers);
-	if (!batch_end(lane->open)) {
-		bus_dropped(bus);
-		return false;
-	}
 	partition->taken = msg->message.offset + 1;
-	metric_add(topic->messages, 1);
 	return true;
 }
 
@@ -113,16 +121,21 @@ static bool is_drained(const struct command_bus *bus)
 	return true;
 }
 
+void command_bus_done(struct command_bus *bus, struct cqrs_batch *batch, bool stored)
+{
+	if (batch->effects_lost || (!stored && batch->n_messages))
+		bus_dropped(bus);
+	if (batch->n_events && stored && bus->on_events)
+		bus->on_events(bus->events_arg);
+	batch_clear(batch);
+}
+
 static void on_written(void *owner, struct pg_writer *writer, struct cqrs_batch *batch, bool fenced)
 {
 	struct bus_lane *lane = owner;
 	struct command_bus *bus = lane->bus;
 	(void)writer;
-	if (batch->effects_lost)
-		bus_dropped(bus);
-	if (batch->n_events && !fenced && bus->on_events)
-		bus->on_events(bus->events_arg);
-	batch_clear(batch);
+	command_bus_done(bus, batch, !fenced);
 	if (fenced)
 		positions_lost(bus, lane);
 	positions_writer_idle(bus);
@@ -140,9 +153,7 @@ void lane_forget(struct bus_lane *lane)
 {
 	while (lane->next_pending < lane->n_pending)
 		kafka_message_free(&lane->pending[lane->next_pending++]);
-	if (lane->open->n_messages)
-		bus_dropped(lane->bus);
-	batch_clear(lane->open);
+	command_bus_done(lane->bus, lane->open, false);
 }
 
 void bus_dropped(struct command_bus *bus)
@@ -159,6 +170,23 @@ struct partition *bus_partition(const struct command_bus *bus, int topic, int32_
 		    bus->partitions[i].position.partition == partition)
 			return &bus->partitions[i];
 	return NULL;
+}
+
+struct cqrs_batch *command_bus_batch(struct command_bus *bus)
+{
+	struct cqrs_batch *batch = batch_new(bus->tables, bus->n_tables);
+	if (batch && batch_join(batch, &bus->batches))
+		return batch;
+	batch_free(batch);
+	return NULL;
+}
+
+int command_bus_find_topic(const struct command_bus *bus, const char *name)
+{
+	for (int i = 0; i < bus->n_topics; i++)
+		if (!strcmp(bus->topic_names[i], name))
+			return i;
+	return -1;
 }
 
 /* ---- life ---- */
@@ -178,12 +206,10 @@ static bool lane_init(struct bus_lane *lane, struct command_bus *bus, int index)
 	    .max_statements = PREPARED,
 	};
 	lane->timer = timer_new(bus->loop, on_timer, lane);
-	lane->open = bus->batches[2 * index] = batch_new(bus->tables, bus->n_tables);
-	lane->storing = bus->batches[2 * index + 1] = batch_new(bus->tables, bus->n_tables);
+	lane->open = command_bus_batch(bus);
+	lane->storing = command_bus_batch(bus);
 	if (!lane->timer || !lane->open || !lane->storing)
 		return false;
-	lane->open->peers = lane->storing->peers = bus->batches;
-	lane->open->n_peers = lane->storing->n_peers = 2 * config->writers;
 	lane->writer = pg_writer_new(bus->loop, &lane->writer_config, bus->metrics, bus->health,
 	                             on_written, lane);
 	return lane->writer != NULL;
@@ -218,8 +244,7 @@ struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_
 	if (bus->batch_bytes > BATCH_MAX)
 		bus->batch_bytes = BATCH_MAX;
 	bus->lanes = calloc((size_t)config->writers, sizeof *bus->lanes);
-	bus->batches = calloc(2 * (size_t)config->writers, sizeof(struct cqrs_batch *));
-	if (!bus->lanes || !bus->batches || !positions_init(bus)) {
+	if (!bus->lanes || !positions_init(bus)) {
 		command_bus_free(bus);
 		return NULL;
 	}
@@ -244,7 +269,7 @@ void command_bus_free(struct command_bus *bus)
 	positions_release(bus);
 	setup_release(bus);
 	free(bus->lanes);
-	free(bus->batches);
+	free(bus->batches.list);
 	free(bus);
 }
 
@@ -287,7 +312,7 @@ void command_bus_drain(struct command_bus *bus, loop_fn *drained, void *arg)
 		struct bus_lane *lane = &bus->lanes[i];
 		/* What waits for better times is read again after the next start. */
 		if (pg_writer_cancel(lane->writer)) {
-			batch_clear(lane->storing);
+			command_bus_done(bus, lane->storing, false);
 			lane_forget(lane);
 		}
 		flush(lane, false);

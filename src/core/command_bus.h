@@ -17,6 +17,8 @@
 #include <jansson.h>
 
 struct command_bus;
+struct kafka_message;
+struct partition;
 struct cqrs_setup; /* what a module declares itself with */
 
 struct command_bus_config {
@@ -63,6 +65,26 @@ void command_bus_use_embedded(struct command_bus *bus, const char *brokers);
 bool command_bus_start(struct command_bus *bus);
 /* Takes no more messages; `drained` is called when what was taken is stored. */
 void command_bus_drain(struct command_bus *bus, loop_fn *drained, void *arg);
+
+/*
+ * For guests who have messages to decide that the bus did not take itself: dead
+ * letters that are tried again, a log that is read once more.  It takes started
+ * modules, but no command_bus_start().
+ *
+ * command_bus_batch(): a batch for the guest, who frees it (batch_free()) before
+ * the bus; NULL: no memory.
+ */
+struct cqrs_batch *command_bus_batch(struct command_bus *bus);
+/* What kafka_message.topic has to be; -1: no module takes this topic. */
+int command_bus_find_topic(const struct command_bus *bus, const char *name);
+/*
+ * Lets the module decide a message, which is the batch's then (`partition` may
+ * be NULL); false when memory is out: the message is still the caller's.
+ */
+bool command_bus_decide(struct command_bus *bus, struct cqrs_batch *batch,
+                        const struct kafka_message *msg, struct partition *partition);
+/* The batch is stored, or given up: tells the modules what they must know, and empties it. */
+void command_bus_done(struct command_bus *bus, struct cqrs_batch *batch, bool stored);
 
 /* For /status; a new reference. */
 json_t *command_bus_status(void *bus);

@@ -70,8 +70,8 @@ struct command_bus {
 	struct kafka_source_config source_config;
 	struct kafka_source *source;
 	struct bus_lane *lanes;
-	struct cqrs_batch **batches; /* two for each lane */
-	size_t batch_bytes;          /* a batch that has more is full */
+	struct batch_peers batches; /* two for each lane, and those of guests */
+	size_t batch_bytes;         /* a batch that has more is full */
 	loop_fn *on_events, *on_drained;
 	void *events_arg, *drained_arg;
 	bool draining;

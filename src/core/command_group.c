@@ -38,10 +38,8 @@ static void on_revoked(void *owner)
 	bus->has_assigned = bus->owned = false;
 	for (int i = 0; i < bus->config->writers; i++) {
 		struct bus_lane *lane = &bus->lanes[i];
-		if (pg_writer_cancel(lane->writer)) {
-			bus_dropped(bus);
-			batch_clear(lane->storing);
-		}
+		if (pg_writer_cancel(lane->writer))
+			command_bus_done(bus, lane->storing, false);
 		lane_forget(lane);
 	}
 	for (size_t i = 0; i < bus->n_partitions; i++)

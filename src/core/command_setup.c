@@ -55,15 +55,13 @@ void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic, cqrs_handle_f
 		cqrs_setup_fail(setup, "\"%s\" is not a name that a Kafka topic can have", topic);
 		return;
 	}
-	for (int i = 0; i < bus->n_topics; i++) {
-		if (!strcmp(bus->topic_names[i], topic)) {
-			cqrs_setup_fail(setup, "topic %s has a handler already, in module %s",
-			                topic,
-			                bus->topics[i].module == bus->n_modules
-			                    ? setup->module->name
-			                    : bus->modules[bus->topics[i].module].module->name);
-			return;
-		}
+	int taken = command_bus_find_topic(bus, topic);
+	if (taken >= 0) {
+		int by = bus->topics[taken].module;
+		cqrs_setup_fail(setup, "topic %s has a handler already, in module %s", topic,
+		                by == bus->n_modules ? setup->module->name
+		                                     : bus->modules[by].module->name);
+		return;
 	}
 	if (bus->n_topics == COMMAND_TOPICS_MAX) {
 		cqrs_setup_fail(setup, "more than %d topics", COMMAND_TOPICS_MAX);

@@ -29,8 +29,8 @@ static void on_scrape(void *arg)
 		if (partition->position.offset >= 0)
 			metric_set(partition->stored, (double)partition->position.offset);
 	}
-	for (int i = 0; i < 2 * bus->config->writers; i++)
-		bytes += bus->batches[i]->bytes;
+	for (size_t i = 0; i < bus->batches.n; i++)
+		bytes += bus->batches.list[i]->bytes;
 	metric_set(metrics_gauge(bus->metrics, "cqrsd_batch_bytes", "",
 	                         "Memory of the messages and rows that are not stored yet"),
 	           (double)bytes);

@@ -347,16 +347,20 @@ END_TEST
 START_TEST(sees_itself_and_what_is_done_with_but_no_peer)
 {
 	struct cqrs_batch *other = batch_new(tables, 2);
-	struct cqrs_batch *const peers[] = {batch, other};
-	batch->peers = other->peers = peers;
-	batch->n_peers = other->n_peers = 2;
+	struct batch_peers peers = {.n = 0};
+	ck_assert(batch_join(batch, &peers) && batch_join(other, &peers));
 	uint64_t number = cqrs_batch_number(other);
 	ck_assert(cqrs_batch_sees(batch, cqrs_batch_number(batch)));
 	ck_assert(!cqrs_batch_sees(batch, number));
 	ck_assert(cqrs_batch_sees(other, number));
 	batch_clear(other);
 	ck_assert(cqrs_batch_sees(batch, number));
+	number = cqrs_batch_number(other);
 	batch_free(other);
+	ck_assert(cqrs_batch_sees(batch, number));
+	batch_free(batch);
+	batch = NULL;
+	free(peers.list);
 }
 END_TEST
 

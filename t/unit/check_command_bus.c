@@ -399,13 +399,13 @@ START_TEST(goes_on_when_memory_was_out)
 {
 	int before = first.note.dropped;
 	for (int i = 0; i < 4; i++)
-		first.bus->batches[i]->tables[0].tuples.max = 100;
+		first.bus->batches.list[i]->tables[0].tuples.max = 100;
 	produce_to_all(40);
 	assert_each_once("early", BEFORE + 73);
 	/* What a module remembered of the message that was taken back did not happen. */
 	ck_assert_int_gt(first.note.dropped, before);
 	for (int i = 0; i < 4; i++)
-		first.bus->batches[i]->tables[0].tuples.max = 0;
+		first.bus->batches.list[i]->tables[0].tuples.max = 0;
 }
 END_TEST
 

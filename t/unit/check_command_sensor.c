@@ -33,7 +33,7 @@ static void start(void)
 	struct cqrs_setup *begun = command_bus_setup(bus, &cqrs_command_sensor);
 	self = cqrs_command_sensor.start(begun, options);
 	ck_assert_msg(command_bus_add(bus, begun, self, &error), "%s", error);
-	batch = batch_new(bus->tables, bus->n_tables);
+	batch = command_bus_batch(bus);
 }
 
 static void setup(void)
@@ -345,10 +345,7 @@ START_TEST(ensures_again_what_another_batch_may_not_have_stored)
 {
 	static const char *value = "{\"ts\": 86400, \"sensor_id\": 5, \"cpu\": 1}";
 	start();
-	struct cqrs_batch *other = batch_new(bus->tables, bus->n_tables), *first = batch;
-	struct cqrs_batch *const peers[] = {batch, other};
-	batch->peers = other->peers = peers;
-	batch->n_peers = other->n_peers = 2;
+	struct cqrs_batch *other = command_bus_batch(bus), *first = batch;
 	decide(0, value);
 	batch = other;
 	decide(0, value);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* The command modules of the configuration, started for a subcommand. */
+#include "cmd_bus.h"
+
+#include <stdio.h>
+
+static bool start_modules(struct cmd_bus *b)
+{
+	bool fine = true;
+	for (size_t i = 0; i < module_set_count(b->modules); i++) {
+		struct module *module = module_set_at(b->modules, i);
+		const char *error = "out of memory";
+		if (module->kind != MODULE_COMMAND)
+			continue;
+		struct cqrs_setup *setup = command_bus_setup(b->bus, module->command);
+		if (setup)
+			module_start_command(module, setup);
+		if (setup && command_bus_add(b->bus, setup, module->self, &error))
+			continue;
+		fprintf(stderr, "cqrsd: module %s: %s\n", module->name, error);
+		fine = false;
+	}
+	return fine;
+}
+
+bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
+{
+	const struct core_options *core = &cmd->config->core;
+	*b =
+	    (struct cmd_bus){.loop = loop_new(), .metrics = metrics_new(), .modules = cmd->modules};
+	b->config = (struct command_bus_config){.brokers = core->kafka.brokers,
+	                                        .group = core->kafka.group,
+	                                        .start = core->kafka.start,
+	                                        .session_timeout_us = core->kafka.session_timeout,
+	                                        .properties = core->kafka.properties,
+	                                        .dsn = core->postgres.dsn,
+	                                        .writers = 1,
+	                                        .max_rows = core->postgres.write.max_rows,
+	                                        .max_delay_us = core->postgres.write.max_delay,
+	                                        .timeout_us = core->postgres.write.timeout,
+	                                        .memory = core->memory};
+	b->health = b->loop ? health_new(b->loop) : NULL;
+	if (b->health && b->metrics)
+		b->bus = command_bus_new(b->loop, &b->config, b->metrics, b->health);
+	if (b->bus)
+		return start_modules(b);
+	fputs("cqrsd: out of memory\n", stderr);
+	return false;
+}
+
+/* The modules stop while the bus that they know is still there. */
+void cmd_bus_release(struct cmd_bus *b)
+{
+	module_set_stop(b->modules);
+	command_bus_free(b->bus);
+	health_free(b->health);
+	metrics_free(b->metrics);
+	loop_free(b->loop);
+}
