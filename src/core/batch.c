@@ -23,6 +23,7 @@ struct cqrs_batch *batch_new(struct cqrs_table *const *tables, int n_tables)
 	}
 	batch->n_tables = n_tables;
 	batch->number = ++last_number;
+	batch->message_max = SIZE_MAX;
 	for (int i = 0; i < n_tables; i++)
 		batch->tables[i].table = tables[i];
 	return batch;
@@ -139,7 +140,7 @@ bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
 	return true;
 }
 
-static void take_back(struct cqrs_batch *batch)
+void batch_drop_effects(struct cqrs_batch *batch)
 {
 	const struct batch_mark *mark = &batch->mark;
 	for (int i = 0; i < batch->n_tables; i++) {
@@ -158,15 +159,15 @@ static void take_back(struct cqrs_batch *batch)
 	batch->params.failed = batch->param_refs.failed = batch->event_tuples.failed = false;
 	batch->bytes = mark->bytes;
 	batch->n_rows = mark->rows;
-	batch->n_messages--;
-	batch->failed = false;
 }
 
 bool batch_end(struct cqrs_batch *batch)
 {
 	if (!batch->failed)
 		return true;
-	take_back(batch);
+	batch_drop_effects(batch);
+	batch->n_messages--;
+	batch->failed = false;
 	return false;
 }
 

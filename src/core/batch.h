@@ -115,11 +115,12 @@ struct cqrs_batch {
 	struct buf event_tuples;
 	struct batch_refusal *refusals;
 	size_t n_refusals, cap_refusals;
-	size_t n_rows;     /* in all tables, dead ones too */
-	size_t bytes;      /* what the batch keeps in memory, about */
-	int64_t opened_us; /* loop time of its first message */
-	bool failed;       /* memory ran out while the last message was decided */
-	bool effects_lost; /* something that a module asked for was not stored */
+	size_t n_rows;      /* in all tables, dead ones too */
+	size_t bytes;       /* what the batch keeps in memory, about */
+	size_t message_max; /* bytes that one message may make it keep */
+	int64_t opened_us;  /* loop time of its first message */
+	bool failed;        /* memory ran out while the last message was decided */
+	bool effects_lost;  /* something that a module asked for was not stored */
 	struct batch_mark mark;
 	uint32_t element; /* the element at hand; UINT32_MAX: none yet */
 };

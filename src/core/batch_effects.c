@@ -31,6 +31,29 @@ static struct batch_element *element_now(struct cqrs_batch *batch)
 	return &batch->elements[batch->element];
 }
 
+static void refuse(struct cqrs_batch *batch, const char *sqlstate, const char *reason)
+{
+	if (element_now(batch) && !batch_refuse(batch, batch->element, sqlstate, reason))
+		batch->failed = true;
+}
+
+/* A few bytes can ask for a lot, "{},{},{}" for instance: memory has an end, and is for all. */
+static void limit(struct cqrs_batch *batch)
+{
+	char reason[REASON_MAX];
+	if (batch->failed || message_now(batch)->refused ||
+	    batch->bytes - batch->mark.bytes <= batch->message_max)
+		return;
+	snprintf(reason, sizeof reason,
+	         "it takes more memory than the %zu bytes that one message may; more `memory` in "
+	         "the configuration allows for more",
+	         batch->message_max);
+	batch_drop_effects(batch);
+	batch->effects_lost = true;
+	batch->element = batch_whole(batch, (uint32_t)batch->n_messages - 1);
+	refuse(batch, "", reason);
+}
+
 void cqrs_element(struct cqrs_batch *batch, int32_t index, const void *data, size_t len)
 {
 	const struct cqrs_message *msg = &message_now(batch)->kafka.message;
@@ -42,14 +65,10 @@ void cqrs_element(struct cqrs_batch *batch, int32_t index, const void *data, siz
 		element.data = (uint32_t)offset;
 		element.data_len = (uint32_t)len;
 	}
-	if (!batch->failed)
-		batch->element = batch_add_element(batch, element);
-}
-
-static void refuse(struct cqrs_batch *batch, const char *sqlstate, const char *reason)
-{
-	if (element_now(batch) && !batch_refuse(batch, batch->element, sqlstate, reason))
-		batch->failed = true;
+	if (batch->failed || message_now(batch)->refused)
+		return;
+	batch->element = batch_add_element(batch, element);
+	limit(batch);
 }
 
 void cqrs_refuse_element(struct cqrs_batch *batch, const char *fmt, ...)
@@ -60,6 +79,7 @@ void cqrs_refuse_element(struct cqrs_batch *batch, const char *fmt, ...)
 	vsnprintf(reason, sizeof reason, fmt, ap);
 	va_end(ap);
 	refuse(batch, "", reason);
+	limit(batch);
 }
 
 void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...)
@@ -190,6 +210,7 @@ void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
 	element->effects++;
 	batch->n_rows++;
 	batch->bytes += rows->tuples.len - begin + sizeof *added;
+	limit(batch);
 }
 
 static bool add_params(struct cqrs_batch *batch, const struct cqrs_statement *statement,
@@ -243,6 +264,7 @@ void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statement *stateme
 	                                                      .expect = rows,
 	                                                      .reason = reason}))
 		element->effects++;
+	limit(batch);
 }
 
 void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_statement *statement,
@@ -253,6 +275,7 @@ void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_statement *statemen
 		              (struct batch_statement){.statement = statement,
 		                                       .element = UINT32_MAX,
 		                                       .expect = CQRS_ANY_ROWS});
+	limit(batch);
 }
 
 uint64_t cqrs_batch_number(const struct cqrs_batch *batch)
@@ -309,4 +332,5 @@ void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key, 
 	};
 	element->effects++;
 	batch->bytes += tuples->len - begin + sizeof *batch->events;
+	limit(batch);
 }

@@ -9,6 +9,8 @@
 
 /* Makes room for one more item; false when memory is out. */
 bool batch_grow(void **items, size_t n, size_t *cap, size_t size);
+/* Drops the effects of the message at hand, but not the message. */
+void batch_drop_effects(struct cqrs_batch *batch);
 /* Returns its index; UINT32_MAX, and the batch has failed, when memory is out. */
 uint32_t batch_add_element(struct cqrs_batch *batch, struct batch_element element);
 

@@ -13,10 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TURN_US   1000   /* how long one turn of the loop may take messages */
-#define MEMORY_US 100000 /* when memory is out, try again after this */
-#define PREPARED  64
-#define BATCH_MAX (1 << 30) /* bytes; a batch counts in 32 bits */
+#define TURN_US     1000   /* how long one turn of the loop may take messages */
+#define MEMORY_US   100000 /* when memory is out, try again after this */
+#define PREPARED    64
+#define BATCH_MAX   (1 << 30) /* bytes; a batch counts in 32 bits */
+#define MESSAGE_MIN (8 << 20) /* bytes that one message may take, however small the budget */
 
 static void flush(struct bus_lane *lane, bool more);
 
@@ -175,8 +176,11 @@ struct partition *bus_partition(const struct command_bus *bus, int topic, int32_
 struct cqrs_batch *command_bus_batch(struct command_bus *bus)
 {
 	struct cqrs_batch *batch = batch_new(bus->tables, bus->n_tables);
-	if (batch && batch_join(batch, &bus->batches))
+	if (batch && batch_join(batch, &bus->batches)) {
+		batch->message_max =
+		    bus->batch_bytes > MESSAGE_MIN ? bus->batch_bytes : MESSAGE_MIN;
 		return batch;
+	}
 	batch_free(batch);
 	return NULL;
 }

@@ -346,6 +346,10 @@ BAD_MESSAGES = {
     "overlong UTF-8": b'[{"ts": 1646409307, "sensor_id": %d, "cpu": 1, "x": "\xc0\xaf"}]',
     "control character": b'[{"ts": 1646409307, "sensor_id": %d, "cpu": 1, "x": "\x01"}]',
     "deep nesting": b'[{"sensor_id": %d, "x": ' + b"[" * 3000 + b"]" * 3000 + b"}]",
+    "100,000 levels": b"[" * 100_000 + b"]" * 100_000,
+    "100,000 levels of objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    # Each of them would be a dead letter: a few bytes must not ask for memory without end.
+    "more bad readings than memory": b"[" + b"{}," * 300_000 + b"{}]",
     "binary": bytes(range(256)),
 }
 

@@ -302,6 +302,31 @@ START_TEST(takes_a_message_back_when_memory_is_out)
 }
 END_TEST
 
+START_TEST(a_message_that_asks_for_too_much_is_refused_as_a_whole)
+{
+	batch->message_max = 20000;
+	begin_message(batch, 0, "good", NULL);
+	append(1, 1, "stays");
+	end_message(batch);
+	begin_message(batch, 0, "greedy", NULL);
+	for (int i = 0; i < 1000; i++) {
+		cqrs_element(batch, i, NULL, 0);
+		append(i, i, "one of many");
+		cqrs_refuse_element(batch, "whatever");
+	}
+	end_message(batch);
+	begin_message(batch, 0, "good", NULL);
+	append(2, 2, "stays, too");
+	end_message(batch);
+	ck_assert_uint_eq(batch->n_rows, 2);
+	ck_assert_uint_eq(batch->n_refusals, 1);
+	ck_assert(batch->messages[1].refused && !batch->messages[2].refused);
+	ck_assert(batch->effects_lost);
+	ck_assert_ptr_nonnull(strstr(batch->refusals[0].reason, "20000 bytes"));
+	ck_assert_uint_lt(batch->bytes, 2000);
+}
+END_TEST
+
 START_TEST(the_database_refuses_an_element_later)
 {
 	begin_message(batch, 0, "x", NULL);
@@ -381,6 +406,7 @@ int main(void)
 	tcase_add_test(cases, keeps_parameters_of_statements);
 	tcase_add_test(cases, ensures_even_when_the_message_is_refused);
 	tcase_add_test(cases, takes_a_message_back_when_memory_is_out);
+	tcase_add_test(cases, a_message_that_asks_for_too_much_is_refused_as_a_whole);
 	tcase_add_test(cases, the_database_refuses_an_element_later);
 	tcase_add_test(cases, a_cleared_batch_is_empty_and_another);
 	tcase_add_test(cases, sees_itself_and_what_is_done_with_but_no_peer);
