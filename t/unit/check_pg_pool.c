@@ -409,6 +409,8 @@ START_TEST(serves_queries_while_streams_flow_pause_and_end)
 	stream.query.stream = true;
 	stream.pause_at = 1000;
 	submit(&stream);
+	for (int i = 0; i < 4000 && stream.rows < 1000; i++)
+		run_for(1000);
 	prepare(&second, "SELECT i::int8 FROM generate_series(1, 5) i");
 	second.query.stream = true;
 	second.query.deadline = second.start + 200000;
