@@ -30,6 +30,10 @@ int cmd_usage(const struct cmd *cmd, const char *fmt, ...) __attribute__((format
 /* The same after getopt_long() returned ':' or '?'. */
 int cmd_bad_option(const struct cmd *cmd, int returned);
 
+/* kafka.brokers, or where the embedded broker of the running cqrsd listens; free with free().  NULL
+ * after saying on stderr why not. */
+char *cmd_brokers(const struct core_options *core);
+
 /* Each returns an enum exit_code. */
 int cmd_run(struct cmd *cmd);   /* the daemon */
 int cmd_check(struct cmd *cmd); /* -t */

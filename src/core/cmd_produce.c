@@ -2,7 +2,6 @@
 /* cqrsd produce: sends the lines of stdin to Kafka, a message each. */
 #include "cmd.h"
 
-#include "admin_client.h"
 #include "kafka_sink.h"
 #include "line_reader.h"
 #include "log.h"
@@ -225,38 +224,15 @@ static int produce_all(const struct request *request, const struct kafka_sink_co
 
 /* ---- where to ---- */
 
-/* The embedded broker has another port in each life: the running cqrsd knows. */
-static const char *ask_brokers(const char *listen, json_t **status)
-{
-	struct buf why = BUF_INIT;
-	const char *brokers = NULL;
-	*status = admin_client_get(listen, "/status", &why);
-	if (*status)
-		brokers = json_string_value(
-		    json_object_get(json_object_get(*status, "kafka"), "brokers"));
-	if (*status && !brokers)
-		buf_puts(&why, "the status has no kafka.brokers");
-	if (!brokers)
-		fprintf(stderr,
-		        "cqrsd: the brokers are embedded in a running cqrsd, which should answer "
-		        "on admin.listen (%s): %s\n",
-		        listen, buf_str(&why));
-	buf_release(&why);
-	return brokers;
-}
-
 static int produce_to(const struct request *request, const struct core_options *core)
 {
-	json_t *status = NULL;
-	const char *brokers = core->kafka.brokers;
-	if (!strcmp(brokers, "embedded"))
-		brokers = ask_brokers(core->admin.listen, &status);
+	char *brokers = cmd_brokers(core);
 	const struct kafka_sink_config config = {.brokers = brokers,
 	                                         .queue_bytes = QUEUE_BYTES,
 	                                         .delivery_timeout_us = DELIVERY_TIMEOUT_US,
 	                                         .properties = core->kafka.properties};
 	int code = brokers ? produce_all(request, &config) : EXIT_CODE_FAILED;
-	json_decref(status);
+	free(brokers);
 	return code;
 }
 
