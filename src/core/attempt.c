@@ -3,7 +3,6 @@
 #include "attempt.h"
 
 #include "batch_internal.h"
-#include "partition.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,6 @@ void attempt_release(struct attempt *attempt)
 	for (int i = 0; attempt->tables && i < attempt->batch->n_tables; i++)
 		free(attempt->tables[i].rows);
 	free(attempt->tables);
-	free(attempt->steps);
 	free(attempt->copies);
 	buf_release(&attempt->chunk);
 	*attempt = (struct attempt){.batch = NULL};
@@ -108,39 +106,15 @@ static bool choose_rows(struct attempt *attempt, int table)
 	return true;
 }
 
-/* ---- offsets ---- */
-
-static bool add_step(struct attempt *attempt, const struct batch_message *message)
-{
-	int64_t to = message->kafka.message.offset + 1;
-	for (size_t i = attempt->n_steps; i-- > 0;) {
-		struct offsets_step *step = &attempt->steps[i];
-		if (step->from.topic == message->partition->position.topic &&
-		    step->from.partition == message->partition->position.partition) {
-			step->to = to;
-			return true;
-		}
-	}
-	if (!batch_grow((void **)&attempt->steps, attempt->n_steps, &attempt->cap_steps,
-	                sizeof *attempt->steps))
-		return false;
-	attempt->steps[attempt->n_steps++] =
-	    (struct offsets_step){.from = message->partition->position, .to = to};
-	return true;
-}
-
 bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, bool staged)
 {
 	const struct cqrs_batch *batch = attempt->batch;
 	attempt->low = low;
 	attempt->high = high;
 	attempt->staged = staged;
-	attempt->n_steps = attempt->n_events = attempt->n_dead = 0;
+	attempt->n_events = attempt->n_dead = 0;
 	for (int i = 0; i < batch->n_tables; i++)
 		if (!choose_rows(attempt, i))
-			return false;
-	for (uint32_t i = low; i < high; i++)
-		if (!add_step(attempt, &batch->messages[i]))
 			return false;
 	for (size_t i = 0; i < batch->n_events; i++)
 		attempt->n_events += is_alive(attempt, batch->events[i].element);
@@ -152,10 +126,9 @@ bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, bool 
 bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal)
 {
 	const struct cqrs_batch *batch = attempt->batch;
-	const struct batch_element *e = &batch->elements[batch->refusals[refusal].element];
-	/* When the whole message is refused, that is the one dead letter of it. */
-	return in_range(attempt, e->message) &&
-	       (e->index < 0 || !batch->messages[e->message].refused);
+	uint32_t element = batch->refusals[refusal].element;
+	return in_range(attempt, batch->elements[element].message) &&
+	       batch_refusal_counts(batch, refusal);
 }
 
 bool attempt_has_statements(const struct attempt *attempt)

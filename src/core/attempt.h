@@ -12,7 +12,6 @@
 
 #include "batch.h"
 #include "buf.h"
-#include "offsets.h"
 
 struct attempt_rows {
 	const struct batch_rows *source;
@@ -33,8 +32,6 @@ struct attempt {
 	uint32_t low, high; /* the messages low <= i < high */
 	bool staged;
 	struct attempt_rows *tables; /* batch->n_tables of them */
-	struct offsets_step *steps;  /* one per partition of the range */
-	size_t n_steps, cap_steps;
 	size_t n_events, n_dead;
 	/* the COPYs of the Query at hand, and where the current one stands */
 	struct {
@@ -82,7 +79,7 @@ size_t attempt_stored(const struct attempt *attempt);
 bool attempt_wants(const struct attempt *attempt, const struct batch_statement *statement);
 bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal);
 
-/* Whether the range asks for anything but rows, events and offsets. */
+/* Whether the range asks for anything but rows and events. */
 bool attempt_has_statements(const struct attempt *attempt);
 /* Whether the rows need staging whatever happens, because of `references`. */
 bool attempt_needs_staging(const struct attempt *attempt);

@@ -2,9 +2,10 @@
 /* The bytes of each COPY of an attempt (PostgreSQL manual, COPY, Binary Format). */
 #include "attempt.h"
 
+#include "dead_letter.h"
+#include "headers_json.h"
 #include "pg_value.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,49 +68,6 @@ static void add_text(struct buf *b, const char *text)
 	add_bytes(b, text, text ? strlen(text) : 0);
 }
 
-/* Text as it is, other bytes in hexadecimal. */
-static json_t *header_value(const struct cqrs_header *header)
-{
-	const unsigned char *bytes = header->value;
-	if (!bytes)
-		return json_null();
-	json_t *text = memchr(bytes, 0, header->value_len)
-	                   ? NULL
-	                   : json_stringn(header->value, header->value_len);
-	if (text)
-		return text;
-	struct buf hex = BUF_INIT;
-	buf_puts(&hex, "\\x");
-	for (size_t i = 0; i < header->value_len; i++)
-		buf_printf(&hex, "%02x", bytes[i]);
-	text = json_string(buf_str(&hex));
-	buf_release(&hex);
-	return text;
-}
-
-/* {"name": "value", …}, repeated names as an array; NULL: there are none. */
-static char *headers_json(const struct kafka_message *msg)
-{
-	struct cqrs_header *headers;
-	size_t n = kafka_message_headers(msg, &headers);
-	json_t *object = n ? json_object() : NULL;
-	for (size_t i = 0; object && i < n; i++) {
-		json_t *value = header_value(&headers[i]);
-		json_t *before = json_object_get(object, headers[i].name);
-		if (!before)
-			json_object_set_new(object, headers[i].name, value);
-		else if (json_is_array(before))
-			json_array_append_new(before, value);
-		else
-			json_object_set_new(object, headers[i].name,
-			                    json_pack("[O, o]", before, value));
-	}
-	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-	json_decref(object);
-	free(headers);
-	return text;
-}
-
 static void add_payload(struct buf *b, const struct cqrs_message *msg,
                         const struct batch_element *element)
 {
@@ -119,36 +77,58 @@ static void add_payload(struct buf *b, const struct cqrs_message *msg,
 		add_bytes(b, msg->value, msg->value_len);
 }
 
+/* jsonb's binary form: a version byte, then the text. */
+static void add_headers(struct buf *b, const struct kafka_message *msg)
+{
+	struct cqrs_header *headers;
+	size_t n = kafka_message_headers(msg, &headers);
+	char *text = headers_json_write(headers, n);
+	if (text) {
+		buf_put32(b, (uint32_t)strlen(text) + 1);
+		buf_putc(b, 1);
+		buf_puts(b, text);
+	} else {
+		add_text(b, NULL);
+	}
+	free(text);
+	free(headers);
+}
+
+/* Which part of the message it is; of a part that was tried alone, still that one. */
+static int32_t part_index(const struct batch_element *element, const struct dead_letter *letter)
+{
+	return letter && letter->part_index >= 0 ? letter->part_index : element->index;
+}
+
 static void add_dead_letter(struct attempt *attempt, const struct batch_refusal *refusal)
 {
 	struct buf *b = &attempt->chunk;
 	const struct batch_element *element = &attempt->batch->elements[refusal->element];
-	const struct kafka_message *kafka = &attempt->batch->messages[element->message].kafka;
-	const struct cqrs_message *msg = &kafka->message;
-	char *headers = headers_json(kafka);
-	buf_put16(b, 10);
+	const struct batch_message *message = &attempt->batch->messages[element->message];
+	const struct dead_letter *letter = message->letter;
+	const struct cqrs_message *msg = &message->kafka.message;
+	int32_t part = part_index(element, letter);
+	bool is_whole = !element->data_len && (!letter || letter->is_whole);
+	buf_put16(b, 12);
 	add_text(b, attempt->group);
 	add_text(b, msg->topic);
 	buf_put32(b, 4);
 	buf_put32(b, (uint32_t)msg->partition);
 	buf_put32(b, 8);
 	buf_put64(b, (uint64_t)msg->offset);
-	buf_put32(b, element->index < 0 ? UINT32_MAX : 4);
-	if (element->index >= 0)
-		buf_put32(b, (uint32_t)element->index);
+	buf_put32(b, part < 0 ? UINT32_MAX : 4);
+	if (part >= 0)
+		buf_put32(b, (uint32_t)part);
 	add_bytes(b, msg->key, msg->key_len);
-	if (headers) {
-		/* jsonb's binary form: a version byte, then the text. */
-		buf_put32(b, (uint32_t)strlen(headers) + 1);
-		buf_putc(b, 1);
-		buf_puts(b, headers);
-	} else {
-		add_text(b, NULL);
-	}
+	add_headers(b, &message->kafka);
 	add_payload(b, msg, element);
+	buf_put32(b, 1);
+	buf_putc(b, is_whole);
 	add_text(b, refusal->reason);
 	add_text(b, *refusal->sqlstate ? refusal->sqlstate : NULL);
-	free(headers);
+	buf_put32(b, letter ? 8 : UINT32_MAX);
+	if (letter)
+		buf_put64(b, (uint64_t)letter->id);
 }
 
 static bool add_dead_letters(struct attempt *attempt)

@@ -56,7 +56,8 @@ void attempt_rest_sql(struct attempt *attempt, struct buf *sql)
 	if (attempt->n_dead) {
 		buf_puts(sql,
 		         "COPY cqrs.dead_letters (consumer_group, topic, partition, \"offset\", "
-		         "part_index, key, headers, payload, reason, sqlstate) FROM STDIN BINARY;");
+		         "part_index, key, headers, payload, payload_is_whole, reason, sqlstate, "
+		         "redrive_of) FROM STDIN BINARY;");
 		add_copy(attempt, ATTEMPT_DEAD_LETTERS, 0);
 	}
 }

@@ -3,6 +3,7 @@
 #include "batch.h"
 
 #include "batch_internal.h"
+#include "dead_letter.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -223,6 +224,45 @@ bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlsta
 	if (e->index < 0)
 		batch->messages[e->message].refused = true;
 	return true;
+}
+
+bool batch_refusal_counts(const struct cqrs_batch *batch, size_t refusal)
+{
+	const struct batch_element *e = &batch->elements[batch->refusals[refusal].element];
+	return e->index < 0 || !batch->messages[e->message].refused;
+}
+
+/* What the message at hand asked for counts for one of its elements; false: it has no such. */
+static bool keep_element(struct cqrs_batch *batch, int32_t index)
+{
+	size_t kept = batch->mark.refusals;
+	bool found = false;
+	for (size_t i = batch->mark.elements; i < batch->n_elements; i++) {
+		bool is_it = batch->elements[i].index == index;
+		batch->elements[i].dead |= !is_it;
+		found |= is_it;
+	}
+	for (size_t i = kept; i < batch->n_refusals; i++) {
+		if (batch->elements[batch->refusals[i].element].index == index)
+			batch->refusals[kept++] = batch->refusals[i];
+		else
+			free(batch->refusals[i].reason);
+	}
+	batch->n_refusals = kept;
+	return found;
+}
+
+bool batch_redrive(struct cqrs_batch *batch, const struct dead_letter *letter)
+{
+	uint32_t last = (uint32_t)batch->n_messages - 1;
+	batch->messages[last].letter = letter;
+	if (letter->part_index < 0 || !letter->is_whole || batch->messages[last].refused ||
+	    keep_element(batch, letter->part_index))
+		return true;
+	/* Nothing of it would be stored, and nobody would know. */
+	uint32_t whole = batch_whole(batch, last);
+	return whole != UINT32_MAX &&
+	       batch_refuse(batch, whole, "", "the message has no such part any more");
 }
 
 bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_t element)

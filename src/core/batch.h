@@ -15,7 +15,8 @@
 #include <cqrs/command.h>
 #include <libpq-fe.h>
 
-struct partition; /* where a message came from; see partition.h */
+struct partition;   /* where a message came from: partition.h */
+struct dead_letter; /* or what it is tried again of: dead_letter.h */
 
 struct cqrs_table {
 	const struct cqrs_table_def *def;
@@ -39,8 +40,9 @@ struct cqrs_statement {
 
 struct batch_message {
 	struct kafka_message kafka;
-	struct partition *partition;
-	bool refused; /* as a whole */
+	struct partition *partition;      /* NULL: it came from no partition of ours */
+	const struct dead_letter *letter; /* NULL: it is not tried again */
+	bool refused;                     /* as a whole */
 };
 
 /* An element of a message, or (index < 0) the message as a whole. */
@@ -148,6 +150,15 @@ bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
 /* The message is decided.  False when memory ran out: it was taken back, with its effects, and
  * is the caller's again. */
 bool batch_end(struct cqrs_batch *batch);
+
+/*
+ * The message that was decided last is a dead letter that is tried again.  If
+ * only an element of it was refused but all of it was kept, that element alone
+ * counts now.  False when memory is out.
+ */
+bool batch_redrive(struct cqrs_batch *batch, const struct dead_letter *letter);
+/* Whether a refusal becomes a dead letter: that of a message as a whole is the only one of it. */
+bool batch_refusal_counts(const struct cqrs_batch *batch, size_t refusal);
 
 /* The database refused an element: all its effects are dead from now on. */
 bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlstate,

@@ -68,15 +68,22 @@ int kafka_source_take(struct kafka_source *source, int lane, struct kafka_messag
 size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers)
 {
 	rd_kafka_headers_t *list;
+	size_t n = msg->message.n_headers;
 	*headers = NULL;
-	if (!msg->handle || rd_kafka_message_headers(msg->handle, &list))
+	if (msg->handle && rd_kafka_message_headers(msg->handle, &list))
 		return 0;
-	size_t n = rd_kafka_header_cnt(list);
+	if (msg->handle)
+		n = rd_kafka_header_cnt(list);
 	struct cqrs_header *out = calloc(n + 1, sizeof *out);
 	if (!out)
 		return 0;
-	for (size_t i = 0; i < n; i++)
-		rd_kafka_header_get_all(list, i, &out[i].name, &out[i].value, &out[i].value_len);
+	for (size_t i = 0; i < n; i++) {
+		if (msg->handle)
+			rd_kafka_header_get_all(list, i, &out[i].name, &out[i].value,
+			                        &out[i].value_len);
+		else
+			out[i] = msg->message.headers[i];
+	}
 	*headers = out;
 	return n;
 }

@@ -33,9 +33,9 @@ struct kafka_position {
 
 /* A message on loan: `message` borrows from it until kafka_message_free(). */
 struct kafka_message {
-	struct cqrs_message message; /* without headers: see kafka_message_headers() */
+	struct cqrs_message message; /* its headers: see kafka_message_headers() */
 	int topic;
-	void *handle; /* NULL: nothing to free */
+	void *handle; /* NULL: it is not Kafka's, has its headers in `message`, nothing to free */
 };
 
 struct kafka_source_events {

@@ -25,19 +25,18 @@ static void send(struct pg_writer *writer, enum writer_state state)
 		pg_conn_reset(writer->conn, "out of memory");
 }
 
-static void add_fence(struct pg_writer *writer)
+/* An explicit transaction, and the fence. */
+static void begin(struct pg_writer *writer)
 {
-	offsets_advance_sql(&writer->sql, writer->config->group, writer->config->topics,
-	                    writer->attempt.steps, writer->attempt.n_steps);
-	buf_putc(&writer->sql, ';');
+	buf_puts(&writer->sql, "BEGIN;");
+	fence_move_sql(&writer->fence, &writer->sql);
+	writer->in_transaction = true;
 }
 
 static void send_beginning(struct pg_writer *writer)
 {
 	buf_clear(&writer->sql);
-	buf_puts(&writer->sql, "BEGIN;");
-	add_fence(writer);
-	writer->in_transaction = true;
+	begin(writer);
 	send(writer, WRITER_BEGINNING);
 }
 
@@ -45,11 +44,8 @@ static void send_staging(struct pg_writer *writer)
 {
 	buf_clear(&writer->sql);
 	attempt_begin_sql(&writer->attempt);
-	if (!writer->in_transaction) {
-		buf_puts(&writer->sql, "BEGIN;");
-		add_fence(writer);
-	}
-	writer->in_transaction = true;
+	if (!writer->in_transaction)
+		begin(writer);
 	writer->redo = false;
 	attempt_staging_sql(&writer->attempt, &writer->sql);
 	send(writer, WRITER_STAGING);
@@ -59,12 +55,16 @@ static void send_storing(struct pg_writer *writer)
 {
 	buf_clear(&writer->sql);
 	attempt_begin_sql(&writer->attempt);
-	if (!writer->in_transaction)
-		add_fence(writer);
+	if (!writer->in_transaction && writer->config->rehearsal)
+		begin(writer);
+	else if (!writer->in_transaction)
+		fence_move_sql(&writer->fence, &writer->sql);
 	if (!writer->attempt.staged)
 		attempt_rows_sql(&writer->attempt, &writer->sql);
 	attempt_rest_sql(&writer->attempt, &writer->sql);
-	if (writer->in_transaction)
+	if (writer->config->rehearsal)
+		buf_puts(&writer->sql, "SET CONSTRAINTS ALL IMMEDIATE;ROLLBACK;");
+	else if (writer->in_transaction)
 		buf_puts(&writer->sql, "COMMIT;");
 	writer->began_us = loop_now(writer->loop);
 	writer->rolled_back = false;
@@ -74,7 +74,7 @@ static void send_storing(struct pg_writer *writer)
 static void send_asking(struct pg_writer *writer)
 {
 	buf_clear(&writer->sql);
-	offsets_read_sql(&writer->sql, writer->config->group);
+	fence_ask_sql(&writer->fence, &writer->sql);
 	send(writer, WRITER_ASKING);
 }
 
@@ -107,7 +107,8 @@ void writer_try(struct pg_writer *writer)
 	writer->in_transaction = false;
 	bool ok = writer->attempt.batch ||
 	          attempt_init(&writer->attempt, writer->batch, writer->config->group);
-	ok = ok && attempt_prepare(&writer->attempt, writer->low, writer->high, writer->staged);
+	ok = ok && attempt_prepare(&writer->attempt, writer->low, writer->high, writer->staged) &&
+	     fence_aim(&writer->fence, writer->batch, writer->low, writer->high);
 	if (ok && !writer->staged && attempt_needs_staging(&writer->attempt))
 		writer->attempt.staged = true;
 	if (!ok)
@@ -174,15 +175,7 @@ static void on_result(struct pg_request *request, const PGresult *answer)
 			log_warning("%s: cut off a member that slept on our offsets",
 			            writer->config->name);
 	} else if (writer->state == WRITER_ASKING) {
-		writer->n_from = writer->n_to = 0;
-		for (size_t i = 0; i < writer->attempt.n_steps; i++) {
-			const struct offsets_step *step = &writer->attempt.steps[i];
-			int64_t next = -1;
-			offsets_find(answer, writer->config->topics[step->from.topic],
-			             step->from.partition, &next);
-			writer->n_from += next == step->from.offset;
-			writer->n_to += next == step->to;
-		}
+		fence_read(&writer->fence, answer);
 	}
 }
 
@@ -200,10 +193,11 @@ static bool on_copy(struct pg_request *request, int nth, const char **data, size
 /* What became of a COMMIT whose answer was lost. */
 static void on_asked(struct pg_writer *writer)
 {
+	enum fence_stand stand = fence_stand(&writer->fence);
 	writer->unknown = false;
-	if (writer->n_to == writer->attempt.n_steps)
+	if (stand == FENCE_BEHIND)
 		writer_stored(writer);
-	else if (writer->n_from == writer->attempt.n_steps)
+	else if (stand == FENCE_BEFORE)
 		writer_try(writer);
 	else
 		writer_fenced(writer);
@@ -227,7 +221,7 @@ static void on_answer(struct pg_writer *writer)
 		break;
 	case WRITER_STORING:
 		writer->in_transaction = false;
-		if (writer->rolled_back)
+		if (writer->rolled_back && !writer->config->rehearsal)
 			writer_wait(writer, "25P02", "the transaction was aborted", false);
 		else
 			writer_stored(writer);
@@ -310,6 +304,8 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	writer->owner = owner;
 	writer_make_metrics(writer, metrics);
 	writer->health = health_add(health, config->name);
+	writer->fence = (struct fence){
+	    .group = config->group, .topics = config->topics, .redriven_by = config->redriven_by};
 	writer->timer = timer_new(loop, on_timer, writer);
 	/* Who waits for a lock longer than that asks what is wrong, see send_evicting(). */
 	buf_printf(&writer->setup,
@@ -346,6 +342,7 @@ void pg_writer_free(struct pg_writer *writer)
 	timer_free(writer->timer);
 	buf_release(&writer->setup);
 	buf_release(&writer->sql);
+	fence_release(&writer->fence);
 	free(writer->statements);
 	free(writer->values);
 	free(writer->lengths);

@@ -2,11 +2,10 @@
 /*
  * Stores batches, one at a time and each exactly once, over one connection.
  *
- * Everything of a batch goes into one transaction that first moves the offsets
- * by compare-and-set (cqrs.advance()).  The writer keeps a batch until it is
- * stored or fenced: it outlives lost connections, learns from the offsets what
- * became of a COMMIT without an answer, and finds out which elements the
- * database refuses.
+ * Everything of a batch goes into one transaction that first moves its fence by
+ * compare-and-set (fence.h).  The writer keeps a batch until it is stored or
+ * fenced: it outlives lost connections, learns from the fence what became of a
+ * COMMIT without an answer, and finds out which elements the database refuses.
  *
  *   IDLE ─► STATEMENTS ─► STAGING ─► STORING ─► (next range, or IDLE)
  *     ▲     (if any)      (if need)     │
@@ -30,13 +29,15 @@ struct pg_writer_config {
 	const char *dsn;
 	const char *group;
 	const char *const *topics; /* names of kafka_position.topic */
+	const char *redriven_by;   /* see fence.h */
+	bool rehearsal;            /* does everything, and at its end rolls it back */
 	int64_t timeout_us;        /* statement_timeout */
 	size_t max_statements;     /* prepared ones that are kept */
 };
 
 /*
  * The batch is done with, and the caller's again: stored, or (`fenced`) not,
- * because its offsets are not where we left them.  Called from the event loop.
+ * because its fence is not where we left it.  Called from the event loop.
  */
 typedef void pg_writer_done_fn(void *owner, struct pg_writer *writer, struct cqrs_batch *batch,
                                bool fenced);
@@ -45,7 +46,7 @@ typedef void pg_writer_done_fn(void *owner, struct pg_writer *writer, struct cqr
 struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config *config,
                                 struct metrics *metrics, struct health *health,
                                 pg_writer_done_fn *done, void *owner);
-/* A batch at work is left to its fate: the offsets will tell. */
+/* A batch at work is left to its fate: the fence will tell. */
 void pg_writer_free(struct pg_writer *writer);
 
 /* Takes a batch until done(); the writer is idle before and not after. */

@@ -6,6 +6,7 @@
 #define PG_WRITER_INTERNAL_H
 
 #include "attempt.h"
+#include "fence.h"
 #include "partition.h"
 #include "pg_conn.h"
 #include "pg_writer.h"
@@ -18,7 +19,7 @@ enum writer_state {
 	WRITER_STORING,    /* the Query that commits */
 	WRITER_ROLLBACK,   /* then again, or waiting */
 	WRITER_EVICTING,   /* a member that sleeps on our locks */
-	WRITER_ASKING,     /* the offsets, about a COMMIT without an answer */
+	WRITER_ASKING,     /* where the fence stands, about a COMMIT without an answer */
 	WRITER_WAITING,    /* for the connection or for better times */
 };
 
@@ -48,6 +49,7 @@ struct pg_writer {
 	enum writer_state state;
 	struct cqrs_batch *batch;
 	struct attempt attempt;
+	struct fence fence;  /* of the range at hand */
 	uint32_t low, high;  /* the messages to try next */
 	bool staged;         /* how */
 	int64_t wait_us;     /* after the ROLLBACK; 0: again at once */
@@ -58,7 +60,6 @@ struct pg_writer {
 	bool blocked;        /* somebody held a lock for too long */
 	bool fenced;         /* as soon as the ROLLBACK is done */
 	bool out_of_memory;  /* while reading an answer */
-	size_t n_from, n_to; /* offsets that stand before and after the batch */
 	int staged_left;     /* batches to be staged at once, since duplicates are about */
 	int tries;           /* that failed in a row */
 	int64_t began_us;

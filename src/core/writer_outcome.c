@@ -72,10 +72,7 @@ void writer_stored(struct pg_writer *writer)
 	               (double)(loop_now(writer->loop) - writer->began_us) / 1e6);
 	count_latency(writer);
 	count_dead_letters(writer);
-	for (uint32_t i = writer->low; i < writer->high; i++) {
-		const struct batch_message *message = &batch->messages[i];
-		message->partition->position.offset = message->kafka.message.offset + 1;
-	}
+	fence_moved(&writer->fence);
 	writer->tries = 0;
 	writer->unknown = writer->in_transaction = false;
 	writer->low = writer->high;
@@ -90,8 +87,8 @@ void writer_stored(struct pg_writer *writer)
 void writer_fenced(struct pg_writer *writer)
 {
 	metric_add(writer->m.fenced, 1);
-	log_warning("%s: fence lost, a batch of %zu messages is dropped and read again where the "
-	            "offsets stand",
+	log_warning("%s: fence lost, a batch of %zu messages is dropped: another process has moved "
+	            "what it was to move",
 	            writer->config->name, writer->batch->n_messages);
 	writer->batch->effects_lost = true;
 	writer_finish(writer, true);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What an SQLSTATE means for the batch at hand (PostgreSQL manual, appendix A). */
-#include "offsets.h"
 #include "pg_writer_internal.h"
 
 #include <string.h>
@@ -10,7 +9,7 @@ static const struct {
 	enum verdict verdict;
 } rules[] = {
     {"", VERDICT_DATA}, /* none of PostgreSQL's own classes: a trigger raised it */
-    {OFFSETS_FENCE, VERDICT_FENCED},
+    {FENCE_LOST, VERDICT_FENCED},
     {"0", VERDICT_SCHEMA},     /* feature not supported, and other mistakes of a statement */
     {"08", VERDICT_TRANSIENT}, /* connection exception */
     {"2", VERDICT_SCHEMA},     /* cardinality, cursors, roles, routines */

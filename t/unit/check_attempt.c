@@ -3,6 +3,7 @@
 #include "attempt.h"
 
 #include "batches.h"
+#include "dead_letter.h"
 #include "kafka_embedded.h"
 #include "pg_value.h"
 
@@ -165,7 +166,7 @@ START_TEST(of_one_key_the_first_or_the_last_stands)
 }
 END_TEST
 
-START_TEST(takes_a_range_and_its_offsets)
+START_TEST(takes_a_range)
 {
 	for (int i = 0; i < 6; i++) {
 		begin_message(batch, i % N_PARTITIONS, "v", NULL);
@@ -173,22 +174,10 @@ START_TEST(takes_a_range_and_its_offsets)
 		cqrs_publish(batch, "e", NULL, "{}");
 		end_message(batch);
 	}
-	next_offsets[0] += 100; /* offsets have holes */
-	begin_message(batch, 0, "v", NULL);
-	end_message(batch);
 	prepare(1, 4, false);
 	attempt_rows_sql(&attempt, &sql);
 	ck_assert_str_eq(copied(0), "1x 2x 3x");
 	ck_assert_uint_eq(attempt.n_events, 3);
-	ck_assert_uint_eq(attempt.n_steps, 3);
-	ck_assert_int_eq(attempt.steps[0].from.partition, 1);
-	ck_assert_int_eq((int)attempt.steps[0].to, 11);
-	ck_assert_int_eq(attempt.steps[1].from.topic, 1);
-	ck_assert_int_eq((int)attempt.steps[2].from.offset, 10);
-	ck_assert_int_eq((int)attempt.steps[2].to, 12);
-	prepare(0, 7, false);
-	ck_assert_uint_eq(attempt.n_steps, 3);
-	ck_assert_int_eq((int)attempt.steps[0].to, 113);
 }
 END_TEST
 
@@ -325,7 +314,7 @@ START_TEST(a_dead_letter_has_all_there_is_to_know)
 	static const char json[] = "\1{\"a\":\"1\\\"\",\"none\":null,\"twice\":[\"x\",\"y\",\"z\"],"
 	                           "\"raw\":\"\\\\xff01\",\"nul\":\"\\\\x610062\"}";
 	static const char *value = "[1, 2]";
-	struct field f[10];
+	struct field f[12];
 	size_t at = 19;
 	begin_message(batch, 2, value, "key");
 	cqrs_element(batch, 1, value + 4, 1);
@@ -340,14 +329,16 @@ START_TEST(a_dead_letter_has_all_there_is_to_know)
 	attempt_rest_sql(&attempt, &sql);
 	ck_assert_uint_eq(attempt.n_dead, 2);
 	read_copy(0);
-	ck_assert_int_eq(next_tuple(&at, f), 10);
+	ck_assert_int_eq(next_tuple(&at, f), 12);
 	is_field(&f[1], "t", 1);
 	is_field(&f[2], "\0\0\0\1", 4);
 	for (int i = 4; i < 8; i++)
 		is_field(&f[i], NULL, -1);
-	is_field(&f[8], "nothing", 7);
-	is_field(&f[9], NULL, -1);
-	ck_assert_int_eq(next_tuple(&at, f), 10);
+	is_field(&f[8], "\1", 1);
+	is_field(&f[9], "nothing", 7);
+	is_field(&f[10], NULL, -1);
+	is_field(&f[11], NULL, -1);
+	ck_assert_int_eq(next_tuple(&at, f), 12);
 	is_field(&f[0], GROUP, 1);
 	is_field(&f[1], "it's", 4);
 	is_field(&f[2], "\0\0\0\7", 4);
@@ -356,8 +347,9 @@ START_TEST(a_dead_letter_has_all_there_is_to_know)
 	is_field(&f[5], "key", 3);
 	is_field(&f[6], json, (int32_t)sizeof json - 1);
 	is_field(&f[7], value, 6);
-	is_field(&f[8], "all", 3);
-	is_field(&f[9], "23514", 5);
+	is_field(&f[8], "\1", 1);
+	is_field(&f[9], "all", 3);
+	is_field(&f[10], "23514", 5);
 	ck_assert_int_eq(next_tuple(&at, f), -1);
 	forget_headers();
 }
@@ -366,7 +358,7 @@ END_TEST
 START_TEST(a_dead_letter_of_an_element_has_its_part_alone)
 {
 	static const char *value = "[1, 2]";
-	struct field f[10];
+	struct field f[12];
 	size_t at = 19;
 	begin_message(batch, 0, value, NULL);
 	cqrs_element(batch, 1, value + 4, 1);
@@ -378,6 +370,45 @@ START_TEST(a_dead_letter_of_an_element_has_its_part_alone)
 	next_tuple(&at, f);
 	is_field(&f[4], "\0\0\0\1", 4);
 	is_field(&f[7], "2", 1);
+	is_field(&f[8], "\0", 1);
+}
+END_TEST
+
+START_TEST(a_dead_letter_without_a_part_of_its_own_says_so)
+{
+	struct field f[12];
+	size_t at = 19;
+	begin_message(batch, 0, "[1, 2]", NULL);
+	cqrs_element(batch, 1, NULL, 0);
+	cqrs_refuse_element(batch, "why");
+	end_message(batch);
+	prepare(0, 1, false);
+	attempt_rest_sql(&attempt, &sql);
+	read_copy(0);
+	next_tuple(&at, f);
+	is_field(&f[4], "\0\0\0\1", 4);
+	is_field(&f[7], "[1, 2]", 6);
+	is_field(&f[8], "\1", 1);
+}
+END_TEST
+
+START_TEST(a_part_that_is_refused_again_is_still_that_part)
+{
+	static const struct dead_letter letter = {.id = 258, .part_index = 7};
+	struct field f[12];
+	size_t at = 19;
+	begin_message(batch, 0, "2", NULL);
+	cqrs_refuse(batch, "again");
+	end_message(batch);
+	ck_assert(batch_redrive(batch, &letter));
+	prepare(0, 1, false);
+	attempt_rest_sql(&attempt, &sql);
+	read_copy(0);
+	next_tuple(&at, f);
+	is_field(&f[4], "\0\0\0\7", 4);
+	is_field(&f[7], "2", 1);
+	is_field(&f[8], "\0", 1);
+	is_field(&f[11], "\0\0\0\0\0\0\1\2", 8);
 }
 END_TEST
 
@@ -385,7 +416,7 @@ START_TEST(hands_a_big_payload_over_in_pieces)
 {
 	enum { SIZE = 1000000 };
 	static char value[SIZE + 1];
-	struct field f[10];
+	struct field f[12];
 	size_t at = 19;
 	for (int i = 0; i < SIZE; i++)
 		value[i] = (char)('a' + i % 23);
@@ -549,12 +580,14 @@ int main(void)
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, sorts_rows_by_key);
 	tcase_add_test(cases, of_one_key_the_first_or_the_last_stands);
-	tcase_add_test(cases, takes_a_range_and_its_offsets);
+	tcase_add_test(cases, takes_a_range);
 	tcase_add_test(cases, knows_which_refusals_are_dead_letters);
 	tcase_add_test(cases, runs_the_statements_of_its_range_that_are_alive);
 	tcase_add_test(cases, copies_events_that_are_alive);
 	tcase_add_test(cases, a_dead_letter_has_all_there_is_to_know);
 	tcase_add_test(cases, a_dead_letter_of_an_element_has_its_part_alone);
+	tcase_add_test(cases, a_dead_letter_without_a_part_of_its_own_says_so);
+	tcase_add_test(cases, a_part_that_is_refused_again_is_still_that_part);
 	tcase_add_test(cases, hands_a_big_payload_over_in_pieces);
 	tcase_add_test(cases, copies_many_rows);
 	tcase_add_test(cases, stages_with_numbers_and_checks_references);

@@ -3,6 +3,7 @@
 #include "batch.h"
 
 #include "batches.h"
+#include "dead_letter.h"
 #include "pg_value.h"
 
 static const struct cqrs_column columns[] = {{.name = "id", .type = CQRS_INT4, .key = true},
@@ -369,6 +370,46 @@ START_TEST(a_cleared_batch_is_empty_and_another)
 }
 END_TEST
 
+/* Three elements: 0 is refused, 1 appends, 2 appends and the letter is of it. */
+static bool redrive_part(int32_t part)
+{
+	static struct dead_letter letter = {.id = 1, .is_whole = true};
+	letter.part_index = part;
+	begin_message(batch, 0, "[]", NULL);
+	cqrs_element(batch, 0, NULL, 0);
+	cqrs_refuse_element(batch, "bad");
+	cqrs_element(batch, 1, NULL, 0);
+	append(1, 2, NULL);
+	cqrs_element(batch, 2, NULL, 0);
+	append(1, 2, NULL);
+	end_message(batch);
+	return batch_redrive(batch, &letter);
+}
+
+START_TEST(redrives_one_element_of_a_message_that_was_kept_whole)
+{
+	ck_assert(redrive_part(2));
+	ck_assert_uint_eq(batch->n_refusals, 0);
+	ck_assert(batch_element_is_dead(batch, 0));
+	ck_assert(batch_element_is_dead(batch, 1));
+	ck_assert(!batch_element_is_dead(batch, 2));
+	ck_assert(redrive_part(0));
+	ck_assert_uint_eq(batch->n_refusals, 1);
+	ck_assert_str_eq(batch->refusals[0].reason, "bad");
+	ck_assert(batch_element_is_dead(batch, 5));
+}
+END_TEST
+
+START_TEST(refuses_a_redrive_whose_element_is_not_there)
+{
+	ck_assert(redrive_part(3));
+	ck_assert_uint_eq(batch->n_refusals, 1);
+	ck_assert(batch_refusal_counts(batch, 0));
+	ck_assert(batch_element_is_dead(batch, 2));
+	ck_assert_str_eq(batch->refusals[0].reason, "the message has no such part any more");
+}
+END_TEST
+
 START_TEST(sees_itself_and_what_is_done_with_but_no_peer)
 {
 	struct cqrs_batch *other = batch_new(tables, 2);
@@ -409,6 +450,8 @@ int main(void)
 	tcase_add_test(cases, a_message_that_asks_for_too_much_is_refused_as_a_whole);
 	tcase_add_test(cases, the_database_refuses_an_element_later);
 	tcase_add_test(cases, a_cleared_batch_is_empty_and_another);
+	tcase_add_test(cases, redrives_one_element_of_a_message_that_was_kept_whole);
+	tcase_add_test(cases, refuses_a_redrive_whose_element_is_not_there);
 	tcase_add_test(cases, sees_itself_and_what_is_done_with_but_no_peer);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);

@@ -511,7 +511,8 @@ static void begin(void)
 {
 	pg_server_start("check_command_bus");
 	apply("CREATE SCHEMA cqrs");
-	apply(schema_files[0].text);
+	for (const struct schema_file *file = schema_files; file->number; file++)
+		apply(file->text);
 	apply("CREATE TABLE early (part int, pos bigint, text text);"
 	      "CREATE TABLE late (part int, pos bigint, text text)");
 	loop = loop_new();

@@ -3,6 +3,7 @@
 #include "pg_writer.h"
 
 #include "batches.h"
+#include "dead_letter.h"
 #include "pg_server.h"
 #include "pg_writer_internal.h"
 #include "schema.h"
@@ -146,9 +147,11 @@ static void setup(void)
 	PGresult *made = PQexec(pg, ddl);
 	ck_assert_msg(PQresultStatus(made) == PGRES_COMMAND_OK, "%s", PQerrorMessage(pg));
 	PQclear(made);
-	made = PQexec(pg, schema_files[0].text);
-	ck_assert_msg(PQresultStatus(made) == PGRES_COMMAND_OK, "%s", PQerrorMessage(pg));
-	PQclear(made);
+	for (const struct schema_file *file = schema_files; file->number; file++) {
+		made = PQexec(pg, file->text);
+		ck_assert_msg(PQresultStatus(made) == PGRES_COMMAND_OK, "%s", PQerrorMessage(pg));
+		PQclear(made);
+	}
 	PQclear(PQexec(pg, "INSERT INTO cqrs.offsets VALUES ('g''1', 't', 0, 10), ('g''1', 't', 1, "
 	                   "10), ('g''1', 'it''s', 7, 10)"));
 	PQfinish(pg);
@@ -163,6 +166,7 @@ static void setup(void)
 	                                   .dsn = pg_server_dsn,
 	                                   .group = "g'1",
 	                                   .topics = topic_names,
+	                                   .redriven_by = "o'me",
 	                                   .timeout_us = 10000000,
 	                                   .max_statements = 8};
 	writer = pg_writer_new(loop, &config, metrics, health, on_stored, &done);
@@ -643,6 +647,100 @@ START_TEST(one_partition_that_moved_fences_the_batch)
 }
 END_TEST
 
+/* ---- dead letters that are tried again ---- */
+
+/* They are open, of offset 1 and 2; a message of theirs asks for row `n`. */
+static struct dead_letter letters[] = {{.id = 1, .part_index = 3}, {.id = 2, .part_index = -1}};
+
+static void add_letters(void)
+{
+	pg_server_exec("INSERT INTO cqrs.dead_letters (consumer_group, topic, partition, "
+	               "\"offset\", part_index, reason) VALUES ('g''1', 't', 0, 1, 3, 'why'), "
+	               "('g''1', 't', 0, 2, NULL, 'why')");
+}
+
+static void redrive(size_t nth, int table, int32_t n, double v)
+{
+	struct kafka_message msg = {
+	    .message = {.topic = "t", .offset = (int64_t)nth + 1, .value = "v", .value_len = 1}};
+	ck_assert(batch_begin(batch, &msg, NULL));
+	append(table, n, v);
+	end_message(batch);
+	ck_assert(batch_redrive(batch, &letters[nth]));
+}
+
+#define expect_letters(text)                                                             \
+	expect("SELECT string_agg(concat_ws('|', id, part_index, sqlstate, redrive_of, " \
+	       "resolution, resolved_by), ' ' ORDER BY id) FROM cqrs.dead_letters "      \
+	       "WHERE (resolution IS NULL) = (resolved_at IS NULL)",                     \
+	       text)
+
+START_TEST(redrives_letters_and_moves_no_offset)
+{
+	add_letters();
+	redrive(0, LOOSE, 1, 1);
+	redrive(1, LOOSE, 2, 2);
+	stored();
+	expect_rows("loose", "1:1 2:2");
+	expect_letters("1|3|redriven|o'me 2|redriven|o'me");
+	expect_offset("10");
+}
+END_TEST
+
+START_TEST(what_is_refused_again_is_a_new_letter)
+{
+	add_letters();
+	redrive(0, PLAIN, 1, 5000);
+	redrive(1, PLAIN, 2, 2);
+	stored();
+	expect_rows("plain", "2:2");
+	expect_letters("1|3|redriven|o'me 2|redriven|o'me 3|3|23514|1");
+}
+END_TEST
+
+START_TEST(a_letter_that_is_not_open_fences_the_batch)
+{
+	add_letters();
+	pg_server_exec("UPDATE cqrs.dead_letters SET resolution = 'discarded', resolved_at = "
+	               "now(), resolved_by = 'x' WHERE id = 2");
+	redrive(0, LOOSE, 1, 1);
+	redrive(1, LOOSE, 2, 2);
+	store();
+	ck_assert_int_eq(fenced, 1);
+	expect_rows("loose", "");
+	expect_letters("1|3 2|discarded|x");
+}
+END_TEST
+
+START_TEST(a_letter_of_another_group_fences_the_batch)
+{
+	add_letters();
+	pg_server_exec("UPDATE cqrs.dead_letters SET consumer_group = 'g' WHERE id = 1");
+	redrive(0, LOOSE, 1, 1);
+	store();
+	ck_assert_int_eq(fenced, 1);
+	expect_rows("loose", "");
+}
+END_TEST
+
+START_TEST(a_rehearsal_finds_out_everything_and_leaves_nothing)
+{
+	pg_writer_free(writer);
+	config.rehearsal = true;
+	writer = pg_writer_new(loop, &config, metrics, health, on_stored, &done);
+	add_letters();
+	redrive(0, CHILDREN, 77, 1); /* whose foreign key is checked at the end */
+	redrive(1, PLAIN, 2, 2);
+	store();
+	ck_assert_int_eq(fenced, 0);
+	ck_assert_uint_eq(batch->n_refusals, 1);
+	ck_assert_str_eq(batch->refusals[0].sqlstate, "23503");
+	ck_assert_uint_eq(batch->elements[batch->refusals[0].element].message, 0);
+	expect_rows("plain", "");
+	expect_letters("1|3 2");
+}
+END_TEST
+
 /* ---- a connection that is lost ---- */
 
 START_TEST(stores_once_when_killed_before_the_commit)
@@ -729,6 +827,20 @@ START_TEST(stores_once_when_killed_after_the_commit)
 	expect_rows("loose", "1:1 2:2");
 	expect("SELECT version FROM stock WHERE id = 1", "2");
 	expect_offset("12");
+}
+END_TEST
+
+START_TEST(redrives_once_when_killed_after_the_commit)
+{
+	if (!pg_server_pid)
+		return; /* not a server of ours to configure */
+	add_letters();
+	redrive(0, LOOSE, 1, 1);
+	redrive(1, LOOSE, 2, 2);
+	store_killed_after_commit();
+	ck_assert_int_eq(fenced, 0);
+	expect_rows("loose", "1:1 2:2");
+	expect_letters("1|3|redriven|o'me 2|redriven|o'me");
 }
 END_TEST
 
@@ -837,6 +949,21 @@ START_TEST(evicts_a_member_that_sleeps_on_the_offsets)
 }
 END_TEST
 
+START_TEST(evicts_a_member_that_sleeps_on_the_letters)
+{
+	add_letters();
+	PGconn *asleep = PQconnectdb(pg_server_dsn);
+	PQclear(PQexec(asleep, "BEGIN; SELECT cqrs.redrive('g''1', '{1}', 'x')"));
+	pg_writer_free(writer);
+	config.timeout_us = 1000000;
+	writer = pg_writer_new(loop, &config, metrics, health, on_stored, &done);
+	redrive(0, LOOSE, 1, 1);
+	stored();
+	expect_rows("loose", "1:1");
+	PQfinish(asleep);
+}
+END_TEST
+
 static void add_tests(TCase *cases)
 {
 	tcase_add_test(cases, stores_rows_events_and_offsets);
@@ -862,6 +989,12 @@ static void add_tests(TCase *cases)
 	tcase_add_test(cases, a_reason_cut_in_the_middle_of_a_character_is_stored);
 	tcase_add_test(cases, writes_nothing_when_the_offset_has_moved);
 	tcase_add_test(cases, one_partition_that_moved_fences_the_batch);
+	tcase_add_test(cases, redrives_letters_and_moves_no_offset);
+	tcase_add_test(cases, what_is_refused_again_is_a_new_letter);
+	tcase_add_test(cases, a_letter_that_is_not_open_fences_the_batch);
+	tcase_add_test(cases, a_letter_of_another_group_fences_the_batch);
+	tcase_add_test(cases, a_rehearsal_finds_out_everything_and_leaves_nothing);
+	tcase_add_test(cases, redrives_once_when_killed_after_the_commit);
 	tcase_add_test(cases, stores_once_when_killed_before_the_commit);
 	tcase_add_test(cases, stores_once_when_killed_among_statements_and_staging);
 	tcase_add_test(cases, stores_once_when_killed_after_the_commit);
@@ -871,6 +1004,7 @@ static void add_tests(TCase *cases)
 	tcase_add_test(cases, a_cancelled_batch_is_the_callers_again);
 	tcase_add_test(cases, a_batch_at_work_is_left_to_its_fate);
 	tcase_add_test(cases, evicts_a_member_that_sleeps_on_the_offsets);
+	tcase_add_test(cases, evicts_a_member_that_sleeps_on_the_letters);
 }
 
 int main(void)
