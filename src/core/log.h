@@ -3,8 +3,8 @@
  * One line per event that matters, noun first: "kafka: group joined, 4 partitions".
  *
  * The only state that is global, because every part may have to say something.
- * Lines are written to stderr with one write(2); a log that cannot be written
- * is not an error.
+ * Lines are written to stderr with one write(2), and only if that does not have
+ * to wait.  What cannot be written is lost, and counted in the next line that can.
  */
 #ifndef LOG_H
 #define LOG_H
