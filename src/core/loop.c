@@ -2,16 +2,23 @@
 /* The event loop on libevent. */
 #include "loop.h"
 
+#include "log.h"
+
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <time.h>
+
+#define TIMERS_MAX 4096 /* hundreds of connections to PostgreSQL have a few each */
 
 struct loop {
 	struct event_base *base;
 	uint64_t seed;
+	int n_timers;
 };
 
 struct timer {
+	struct loop *loop;
 	struct event *event;
 	loop_fn *fn;
 	void *arg;
@@ -22,6 +29,41 @@ static int64_t read_clock(clockid_t id)
 	struct timespec t;
 	clock_gettime(id, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void on_message(int severity, const char *message)
+{
+	static void (*const write[])(const char *fmt, ...) = {log_debug, log_info, log_warning,
+	                                                      log_error};
+	write[severity & 3]("libevent: %s", message);
+}
+
+static void on_never(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+/*
+ * libevent's heap of timers grows and never shrinks: with room for all that
+ * there can be, arming one cannot fail later, when memory is out.
+ */
+static bool reserve_timers(struct event_base *base)
+{
+	struct event *events = calloc(TIMERS_MAX, sizeof *events);
+	const struct timeval far = {.tv_sec = 1000000};
+	int n = 0;
+	while (events && n < TIMERS_MAX) {
+		event_assign(&events[n], base, -1, 0, on_never, NULL);
+		if (event_add(&events[n], &far) != 0)
+			break;
+		n++;
+	}
+	for (int i = 0; i < n; i++)
+		event_del(&events[i]);
+	free(events);
+	return n == TIMERS_MAX;
 }
 
 struct loop *loop_new(void)
@@ -38,8 +80,9 @@ struct loop *loop_new(void)
 		event_config_free(config);
 	}
 	loop->seed = (uint64_t)read_clock(CLOCK_REALTIME) ^ (uintptr_t)loop;
-	if (!loop->base) {
-		free(loop);
+	event_set_log_callback(on_message);
+	if (!loop->base || !reserve_timers(loop->base)) {
+		loop_free(loop);
 		return NULL;
 	}
 	return loop;
@@ -49,7 +92,8 @@ void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
-	event_base_free(loop->base);
+	if (loop->base)
+		event_base_free(loop->base);
 	free(loop);
 }
 
@@ -99,9 +143,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 struct timer *timer_new(struct loop *loop, loop_fn *fn, void *arg)
 {
-	struct timer *timer = calloc(1, sizeof *timer);
+	struct timer *timer = loop->n_timers < TIMERS_MAX ? calloc(1, sizeof *timer) : NULL;
 	if (!timer)
 		return NULL;
+	timer->loop = loop;
 	timer->fn = fn;
 	timer->arg = arg;
 	timer->event = event_new(loop->base, -1, 0, on_timer, timer);
@@ -109,6 +154,7 @@ struct timer *timer_new(struct loop *loop, loop_fn *fn, void *arg)
 		free(timer);
 		return NULL;
 	}
+	loop->n_timers++;
 	return timer;
 }
 
@@ -116,6 +162,7 @@ void timer_free(struct timer *timer)
 {
 	if (!timer)
 		return;
+	timer->loop->n_timers--;
 	event_free(timer->event);
 	free(timer);
 }

@@ -36,7 +36,7 @@ uint32_t loop_random(struct loop *loop, uint32_t n);
 /* A timer calls `fn` once each time it was armed.  Free disarms it. */
 struct timer *timer_new(struct loop *loop, loop_fn *fn, void *arg);
 void timer_free(struct timer *timer);
-/* Arms, or arms anew; 0 means: in the next turn, before waiting. */
+/* Arms, or arms anew; 0 means: in the next turn, before waiting.  Cannot fail. */
 void timer_arm(struct timer *timer, int64_t delay_us);
 void timer_disarm(struct timer *timer);
 bool timer_is_armed(const struct timer *timer);
