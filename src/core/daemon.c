@@ -4,6 +4,7 @@
 
 #include "admin.h"
 #include "command_bus.h"
+#include "descriptors.h"
 #include "exit_code.h"
 #include "health.h"
 #include "http_server.h"
@@ -270,7 +271,7 @@ static bool start_http(struct daemon *d)
 	    .body_timeout_us = core->http.body_timeout,
 	    .idle_timeout_us = core->http.idle_timeout,
 	    .max_body = core->http.max_body,
-	    .max_connections = core->http.max_connections,
+	    .max_connections = descriptors_for_clients(core->http.max_connections),
 	    .max_memory = core->memory / 8,
 	};
 	d->http =

@@ -76,6 +76,8 @@ void http_connection_free(struct http_connection *c)
 	http_metrics_connections(server->metrics, --server->n_connections);
 	if (server->draining && !server->n_connections)
 		timer_arm(server->drain, 0);
+	if (server->paused)
+		timer_arm(server->resume, 0);
 	free(c);
 }
 

@@ -51,6 +51,8 @@ struct http_server {
 	size_t memory, max_memory; /* of inputs that connections keep, and of requests */
 	int64_t date_second;
 	char date[32];
+	int64_t complained; /* loop_now(), when it was logged that accepting fails */
+	bool paused;        /* so it is not tried */
 	bool draining;
 	loop_fn *drained;
 	void *drained_arg;

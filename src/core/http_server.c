@@ -12,7 +12,8 @@
 #define ACCEPT_MAX     64 /* connections in a turn of the loop */
 #define OVERFLOW_MAX   64 /* connections above the limit that are told so */
 #define MEMORY_DEFAULT (32 << 20)
-#define RESUME_US      100000 /* after the process ran out of descriptors */
+#define COMPLAIN_US    10000000 /* between two lines about that */
+#define RESUME_US      100000   /* after the process ran out of descriptors */
 #define SWEEP_MIN_US   5000
 #define SWEEP_MAX_US   500000
 
@@ -33,10 +34,19 @@ static void admit(struct http_server *server, int fd)
 		http_connection_refuse(c, &full);
 }
 
-/* Out of descriptors or memory: waiting clients stay in the backlog until there are some. */
-static void pause_accepting(struct http_server *server)
+/*
+ * Out of descriptors or memory: clients wait in the backlog until one of ours
+ * goes, or for a while.
+ */
+static void pause_accepting(struct http_server *server, int error)
 {
-	log_warning("%s: cannot accept connections now: %s", server->config->name, strerror(errno));
+	int64_t now = loop_now(server->loop);
+	if (!server->complained || now - server->complained > COMPLAIN_US) {
+		server->complained = now;
+		log_warning("%s: cannot accept connections now: %s", server->config->name,
+		            strerror(error));
+	}
+	server->paused = true;
 	event_del(server->accept);
 	timer_arm(server->resume, RESUME_US);
 }
@@ -51,19 +61,21 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 			admit(server, fd);
 			continue;
 		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			pause_accepting(server);
 		/* The client may have left before we came: that is no end. */
-		if (errno != ECONNABORTED && errno != EINTR)
-			return;
+		if (errno == ECONNABORTED || errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			pause_accepting(server, errno);
+		return;
 	}
 }
 
 static void on_resume(void *arg)
 {
 	struct http_server *server = arg;
-	if (!server->draining)
-		event_add(server->accept, NULL);
+	server->paused = !server->draining && event_add(server->accept, NULL) != 0;
+	if (server->paused)
+		timer_arm(server->resume, RESUME_US);
 }
 
 static void on_settle(evutil_socket_t fd, short what, void *arg)
