@@ -97,7 +97,7 @@ demo: need-demo all ## telemetry in through Kafka and out as JSON, in front of y
 	t/support/demo
 
 .PHONY: check
-check: need-check all check-unit check-e2e ## all tests: what .ci/run runs
+check: need-check all check-unit model check-e2e ## all tests: what .ci/run runs
 
 # Several at a time, since they wait more than they work; one that fails stops the rest and
 # shows what it wrote.  The timeout is for a machine that is busy.
@@ -114,6 +114,10 @@ check-e2e: need-check all ## the end-to-end tests
 check-asan: need-check ## all tests again, under ASan and UBSan
 	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit
 	CQRSD_BUILD=build/asan /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
+
+.PHONY: model
+model: need-model ## Spin searches the model of the write path, and refutes its mutants
+	@CC="$(CC)" BUILD="$(BUILD)" t/model/run
 
 .PHONY: check-valgrind
 check-valgrind: need-bench all ## leaks over a start, requests, messages and a stop
