@@ -145,6 +145,7 @@ struct admin *admin_new(struct loop *loop, const char *listen, struct metrics *r
 	    .header_timeout_us = 5000000,
 	    .body_timeout_us = 5000000,
 	    .idle_timeout_us = 60000000,
+	    .write_timeout_us = 20000000,
 	    .max_body = 0,
 	    .max_connections = 64,
 	};

@@ -39,8 +39,9 @@ struct core_options {
 	} postgres;
 	struct {
 		const char *listen;
-		int64_t header_timeout, body_timeout, idle_timeout; /* us */
+		int64_t header_timeout, body_timeout, idle_timeout, write_timeout; /* us */
 		int64_t max_body, max_connections;
+		int64_t max_connections_per_client, rate_limit; /* 0: any number */
 	} http;
 	struct {
 		const char *listen;

@@ -270,9 +270,13 @@ static bool start_http(struct daemon *d)
 	    .header_timeout_us = core->http.header_timeout,
 	    .body_timeout_us = core->http.body_timeout,
 	    .idle_timeout_us = core->http.idle_timeout,
+	    .write_timeout_us = core->http.write_timeout,
 	    .max_body = core->http.max_body,
 	    .max_connections = descriptors_for_clients(core->http.max_connections),
-	    .max_memory = core->memory / 8,
+	    .max_connections_per_client = core->http.max_connections_per_client,
+	    .rate_limit = core->http.rate_limit,
+	    .max_memory = core->memory / 16,
+	    .max_output = core->memory / 8,
 	};
 	d->http =
 	    http_server_new(d->loop, &d->http_config, d->metrics, query_bus_handle, d->queries);

@@ -12,11 +12,12 @@
 
 #define LINGER_US     2000000     /* for the client to read the last answer */
 #define HALF_CLOSE_US 2000000     /* for answers to a client that may be gone or may listen */
-#define PROGRESS      (64 * 1024) /* bytes that a slow reader must take in each idle timeout */
+#define PROGRESS      (64 * 1024) /* bytes that a slow reader must take in each write timeout */
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-struct http_connection *http_connection_new(struct http_server *server, int fd)
+struct http_connection *http_connection_new(struct http_server *server, int fd,
+                                            const struct sockaddr *from)
 {
 	struct http_connection *c = calloc(1, sizeof *c);
 	int on = 1;
@@ -32,6 +33,8 @@ struct http_connection *http_connection_new(struct http_server *server, int fd)
 	TAILQ_INIT(&c->requests);
 	TAILQ_INSERT_TAIL(&server->connections, c, link);
 	http_metrics_connections(server->metrics, ++server->n_connections);
+	if (server->limit)
+		c->client = http_limit_join(server->limit, from);
 	event_assign(&c->event, loop_base(server->loop), fd, EV_READ | EV_PERSIST, on_event, c);
 	if (event_add(&c->event, NULL) == 0)
 		return c;
@@ -71,6 +74,9 @@ void http_connection_free(struct http_connection *c)
 	abandon_requests(c);
 	http_input_drop(c);
 	drop_output(c);
+	server->output -= c->owed;
+	if (c->client)
+		http_limit_leave(server->limit, c->client);
 	close(c->fd);
 	TAILQ_REMOVE(&server->connections, c, link);
 	http_metrics_connections(server->metrics, --server->n_connections);
@@ -255,6 +261,17 @@ static void finish(struct http_connection *c)
 		c->lost = true;
 }
 
+/* What a client does not take is the server's to keep; it is known when all has been written. */
+static void count_output(struct http_connection *c)
+{
+	const struct http_request *req;
+	size_t bytes = c->out.cap;
+	TAILQ_FOREACH (req, &c->requests, link)
+		bytes += req->held.cap;
+	c->server->output += bytes - c->owed;
+	c->owed = bytes;
+}
+
 void http_connection_settle(struct http_connection *c)
 {
 	c->is_settling = true;
@@ -269,6 +286,7 @@ void http_connection_settle(struct http_connection *c)
 	}
 	finish(c);
 	watch(c);
+	count_output(c);
 	c->is_settling = false;
 	if (c->lost || c->out.failed || (c->ended && c->state == HTTP_LINGERING))
 		http_connection_free(c);
@@ -276,7 +294,7 @@ void http_connection_settle(struct http_connection *c)
 
 /* ---- deadlines ---- */
 
-static void expire(struct http_connection *c, const char *code)
+void http_connection_expire(struct http_connection *c, const char *code)
 {
 	http_metrics_refused(c->server->metrics, code);
 	http_connection_free(c);
@@ -291,12 +309,12 @@ void http_connection_check(struct http_connection *c, int64_t now)
 	const struct http_server_config *config = c->server->config;
 	const struct http_request *first = TAILQ_FIRST(&c->requests);
 	int64_t reading = now - c->read_since;
-	if (c->write_since && now - c->write_since > config->idle_timeout_us)
-		expire(c, "write_timeout");
+	if (c->write_since && now - c->write_since > config->write_timeout_us)
+		http_connection_expire(c, "write_timeout");
 	else if (c->state == HTTP_LINGERING && reading > LINGER_US)
 		http_connection_free(c);
 	else if (c->ended && first && first->phase == HTTP_WAITING && reading > HALF_CLOSE_US)
-		expire(c, "client_gone");
+		http_connection_expire(c, "client_gone");
 	else if (c->in_head && http_connection_has_room(c) && reading > config->header_timeout_us)
 		http_connection_refuse(c, &head);
 	else if (c->in_body && http_connection_has_room(c) && reading > config->body_timeout_us)

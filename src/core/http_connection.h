@@ -12,6 +12,7 @@
 #ifndef HTTP_CONNECTION_H
 #define HTTP_CONNECTION_H
 
+#include "http_limit.h"
 #include "http_listen.h"
 #include "http_metrics.h"
 #include "http_parser.h"
@@ -49,6 +50,8 @@ struct http_server {
 	struct http_input *spare; /* lent to whoever reads */
 	struct buf spare_out;
 	size_t memory, max_memory; /* of inputs that connections keep, and of requests */
+	size_t output, max_output; /* of answers that are not taken yet */
+	struct http_limit *limit;  /* NULL: there is none */
 	int64_t date_second;
 	char date[32];
 	int64_t complained; /* loop_now(), when it was logged that accepting fails */
@@ -74,7 +77,9 @@ struct http_connection {
 	bool in_body;      /* what `read_since` measures */
 	bool in_head;
 	struct http_input *input;
-	size_t kept; /* bytes of `input` that count as the server's memory */
+	size_t kept;                /* bytes of `input` that count as the server's memory */
+	size_t owed;                /* bytes of answers that count as the server's output */
+	struct http_client *client; /* NULL: is not limited */
 	struct buf out;
 	size_t out_at;                 /* how much of `out` is written */
 	size_t progress;               /* bytes written since `write_since` */
@@ -85,7 +90,8 @@ struct http_connection {
 };
 
 /* Takes the socket over. NULL: out of memory, and the socket is closed. */
-struct http_connection *http_connection_new(struct http_server *server, int fd);
+struct http_connection *http_connection_new(struct http_server *server, int fd,
+                                            const struct sockaddr *from);
 /* Requests that are not answered learn that the client is gone. */
 void http_connection_free(struct http_connection *c);
 /* Something changed: it will be settled at the end of the turn. */
@@ -93,6 +99,8 @@ void http_connection_touch(struct http_connection *c);
 void http_connection_settle(struct http_connection *c);
 /* Answers what cannot be read as a request, and reads no more. */
 void http_connection_refuse(struct http_connection *c, const struct http_refusal *why);
+/* Ends it without a word; `code` is for the metrics. */
+void http_connection_expire(struct http_connection *c, const char *code);
 /* Acts on what took too long. */
 void http_connection_check(struct http_connection *c, int64_t now);
 /* Nothing is being read, answered or written. */

@@ -3,6 +3,8 @@
 #include "http_connection.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -52,7 +54,7 @@ static void refuse(struct http_connection *c, const struct http_parser *p, const
 		c->lost = true;
 		return;
 	}
-	if (why->status == 503)
+	if (why->status == 503 || why->status == 429)
 		http_respond_header(req, "Retry-After", "1");
 	http_respond_problem(req, why->status, why->code, NULL, "%s", why->detail);
 }
@@ -62,6 +64,41 @@ void http_connection_refuse(struct http_connection *c, const struct http_refusal
 	refuse(c, c->input ? &c->input->parser : NULL, c->input ? c->input->bytes.data : NULL, why);
 	http_input_drop(c);
 	http_connection_touch(c);
+}
+
+/* draft-ietf-httpapi-ratelimit-headers-10, 3 and 4: what is left of a second's requests. */
+static void tell_quota(struct http_request *req, const struct http_quota *quota)
+{
+	char text[80];
+	const int64_t seconds = (quota->wait_us + 999999) / 1000000;
+	snprintf(text, sizeof text, "\"client\";q=%" PRId64 ";w=1",
+	         req->connection->server->config->rate_limit);
+	http_respond_header(req, "RateLimit-Policy", text);
+	snprintf(text, sizeof text, "\"client\";r=%" PRId64 ";t=%" PRId64, quota->remaining,
+	         seconds);
+	http_respond_header(req, "RateLimit", text);
+	if (!quota->refused)
+		return;
+	snprintf(text, sizeof text, "%" PRId64, seconds);
+	http_respond_header(req, "Retry-After", text);
+}
+
+/* False: answered, for the client has had what it may have for now. */
+static bool has_quota(struct http_connection *c, struct http_request *req)
+{
+	struct http_server *server = c->server;
+	if (!c->client || !server->config->rate_limit)
+		return true;
+	struct http_quota quota = http_limit_take(server->limit, c->client, loop_now(server->loop));
+	tell_quota(req, &quota);
+	if (!quota.refused)
+		return true;
+	http_metrics_refused(server->metrics, "rate_limited");
+	http_respond_problem(req, 429, "rate_limited", NULL,
+	                     "One client may send %" PRId64
+	                     " requests a second; this one was not looked at.",
+	                     server->config->rate_limit);
+	return false;
 }
 
 /* RFC 9112, 9.3.2 and RFC 9110, 7.1: OPTIONS * asks about the server, not about anything in it. */
@@ -87,7 +124,8 @@ static void take_request(struct http_connection *c, const struct http_parser *p,
 	/* Behind a request that ends the connection nothing is read as one. */
 	if (!req->keep_alive)
 		c->state = HTTP_CLOSING;
-	hand_over(server, req);
+	if (has_quota(c, req))
+		hand_over(server, req);
 }
 
 /* What is not a whole request stays with the connection, in no more memory than it needs. */
@@ -135,8 +173,10 @@ void http_input_parse(struct http_connection *c)
 	struct buf *bytes = &c->input->bytes;
 	size_t at = 0;
 	enum http_parse verdict = HTTP_PARSE_DONE;
-	while (verdict == HTTP_PARSE_DONE && c->state == HTTP_OPEN && http_connection_has_room(c) &&
-	       at < bytes->len) {
+	/* Not more at once, however quickly they are answered: others wait for this turn to end. */
+	for (int n = 0; n < HTTP_IN_FLIGHT_MAX && verdict == HTTP_PARSE_DONE &&
+	                c->state == HTTP_OPEN && http_connection_has_room(c) && at < bytes->len;
+	     n++) {
 		size_t len = bytes->len - at;
 		verdict = http_parser_feed(p, bytes->data + at, &len);
 		bytes->len = at + len;

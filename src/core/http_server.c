@@ -12,16 +12,20 @@
 #define ACCEPT_MAX     64 /* connections in a turn of the loop */
 #define OVERFLOW_MAX   64 /* connections above the limit that are told so */
 #define MEMORY_DEFAULT (32 << 20)
+#define CLIENTS_LATELY 1024     /* known besides those that are connected */
 #define COMPLAIN_US    10000000 /* between two lines about that */
 #define RESUME_US      100000   /* after the process ran out of descriptors */
 #define SWEEP_MIN_US   5000
 #define SWEEP_MAX_US   500000
 
-static void admit(struct http_server *server, int fd)
+static void admit(struct http_server *server, int fd, const struct sockaddr *from)
 {
 	static const struct http_refusal full = {
 	    503, "too_many_connections",
 	    "The server has all the connections it takes; try again soon."};
+	static const struct http_refusal greedy = {
+	    429, "too_many_connections_of_client",
+	    "You have all the connections that one client may have; use them again."};
 	size_t max = (size_t)server->config->max_connections;
 	if (server->n_connections >= max + OVERFLOW_MAX) {
 		http_metrics_refused(server->metrics, full.code);
@@ -29,9 +33,11 @@ static void admit(struct http_server *server, int fd)
 		return;
 	}
 	bool over = server->n_connections >= max;
-	struct http_connection *c = http_connection_new(server, fd);
+	struct http_connection *c = http_connection_new(server, fd, from);
 	if (c && over)
 		http_connection_refuse(c, &full);
+	else if (c && c->client && http_limit_is_exceeded(server->limit, c->client))
+		http_connection_refuse(c, &greedy);
 }
 
 /*
@@ -56,9 +62,12 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 	struct http_server *server = arg;
 	(void)what;
 	for (int i = 0; i < ACCEPT_MAX; i++) {
-		int fd = accept4((int)listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+		socklen_t len = sizeof from;
+		int fd = accept4((int)listener, (struct sockaddr *)&from, &len,
+		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			admit(server, fd);
+			admit(server, fd, (struct sockaddr *)&from);
 			continue;
 		}
 		/* The client may have left before we came: that is no end. */
@@ -78,6 +87,22 @@ static void on_resume(void *arg)
 		timer_arm(server->resume, RESUME_US);
 }
 
+/* Who has kept its answers waiting the longest; whose answers wait only for each other is last. */
+static struct http_connection *slowest_reader(const struct http_server *server)
+{
+	struct http_connection *c, *slowest = NULL;
+	TAILQ_FOREACH (c, &server->connections, link) {
+		if (!c->owed || (slowest && slowest->write_since && !c->write_since))
+			continue;
+		bool slower = !slowest || (c->write_since && !slowest->write_since) ||
+		              (c->write_since ? c->write_since < slowest->write_since
+		                              : c->owed > slowest->owed);
+		if (slower)
+			slowest = c;
+	}
+	return slowest;
+}
+
 static void on_settle(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_server *server = arg;
@@ -89,15 +114,17 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 		c->is_unsettled = false;
 		http_connection_settle(c);
 	}
+	while (server->output > server->max_output && (c = slowest_reader(server)))
+		http_connection_expire(c, "slow_reader");
 }
 
 static int64_t sweep_interval(const struct http_server_config *config)
 {
+	const int64_t timeouts[] = {config->header_timeout_us, config->body_timeout_us,
+	                            config->write_timeout_us};
 	int64_t least = config->idle_timeout_us;
-	if (config->header_timeout_us < least)
-		least = config->header_timeout_us;
-	if (config->body_timeout_us < least)
-		least = config->body_timeout_us;
+	for (size_t i = 0; i < sizeof timeouts / sizeof *timeouts; i++)
+		least = timeouts[i] < least ? timeouts[i] : least;
 	least /= 8;
 	return least < SWEEP_MIN_US ? SWEEP_MIN_US : least > SWEEP_MAX_US ? SWEEP_MAX_US : least;
 }
@@ -135,6 +162,21 @@ static bool open_listener(struct http_server *server)
 	return false;
 }
 
+static bool make_limit(struct http_server *server)
+{
+	const struct http_server_config *config = server->config;
+	if (!config->max_connections_per_client && !config->rate_limit)
+		return true;
+	server->limit = http_limit_new(&(struct http_limit_config){
+	    .connections = config->max_connections_per_client,
+	    .per_second = config->rate_limit,
+	    .clients = (size_t)config->max_connections + OVERFLOW_MAX + CLIENTS_LATELY,
+	    .seed = (uint64_t)loop_random(server->loop, UINT32_MAX) << 32 |
+	            loop_random(server->loop, UINT32_MAX),
+	});
+	return server->limit != NULL;
+}
+
 static bool make_parts(struct http_server *server, struct metrics *metrics)
 {
 	struct event_base *base = loop_base(server->loop);
@@ -145,7 +187,8 @@ static bool make_parts(struct http_server *server, struct metrics *metrics)
 	server->resume = timer_new(server->loop, on_resume, server);
 	server->drain = timer_new(server->loop, on_drained, server);
 	return server->metrics && server->settle && server->accept && server->sweep &&
-	       server->resume && server->drain && event_add(server->accept, NULL) == 0;
+	       server->resume && server->drain && make_limit(server) &&
+	       event_add(server->accept, NULL) == 0;
 }
 
 struct http_server *http_server_new(struct loop *loop, const struct http_server_config *config,
@@ -164,6 +207,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
 	TAILQ_INIT(&server->connections);
 	TAILQ_INIT(&server->unsettled);
 	server->max_memory = config->max_memory ? (size_t)config->max_memory : MEMORY_DEFAULT;
+	server->max_output = config->max_output ? (size_t)config->max_output : MEMORY_DEFAULT;
 	/* The largest request that is allowed must have a chance. */
 	if (server->max_memory < 4 * (size_t)config->max_body)
 		server->max_memory = 4 * (size_t)config->max_body;
@@ -207,6 +251,7 @@ void http_server_free(struct http_server *server)
 		buf_release(&server->spare->bytes);
 	free(server->spare);
 	buf_release(&server->spare_out);
+	http_limit_free(server->limit);
 	http_metrics_free(server->metrics);
 	free(server);
 }

@@ -41,9 +41,13 @@ struct http_server_config {
 	const char
 	    *listen; /* "127.0.0.1:8080", "[::1]:8080", "unix:/run/cqrsd.sock"; port 0: any */
 	int64_t header_timeout_us, body_timeout_us, idle_timeout_us;
-	int64_t max_body; /* bytes */
+	int64_t write_timeout_us; /* for each 64 KiB of an answer */
+	int64_t max_body;         /* bytes */
 	int64_t max_connections;
+	int64_t max_connections_per_client, rate_limit; /* see http_limit.h; 0: any number */
 	int64_t max_memory; /* bytes of all requests at once, then 503; 0: 32 MiB */
+	int64_t
+	    max_output; /* bytes of all answers at once, then the slowest reader goes; 0: 32 MiB */
 };
 
 /* Listens at once; NULL after logging why.  Borrows `config` for good. */

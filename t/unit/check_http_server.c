@@ -133,6 +133,7 @@ static void setup(void)
 	                                     .header_timeout_us = 5000000,
 	                                     .body_timeout_us = 5000000,
 	                                     .idle_timeout_us = 5000000,
+	                                     .write_timeout_us = 5000000,
 	                                     .max_body = 100000,
 	                                     .max_connections = 100};
 	n_open = n_gone = n_requests = 0;
@@ -686,6 +687,105 @@ START_TEST(tells_who_is_one_too_many)
 }
 END_TEST
 
+START_TEST(limits_the_connections_of_a_client)
+{
+	config.max_connections_per_client = 2;
+	restart();
+	int a = client(), b = client(), c = client();
+	say(c, GET("/x"));
+	ck_assert(hears_the_end(c));
+	ck_assert_ptr_nonnull(strstr(answer, "HTTP/1.1 429 Too Many Requests\r\n"));
+	ck_assert_ptr_nonnull(strstr(answer, "\"code\":\"too_many_connections_of_client\""));
+	ck_assert_ptr_nonnull(strstr(answer, "Retry-After: "));
+	ck_assert_int_eq(n_requests, 0);
+	close(c);
+	close(a);
+	until_connections(1);
+	int d = client();
+	forget();
+	say(d, GET("/y"));
+	hears(d, "GET /y? ");
+	close(b);
+	end(d);
+}
+END_TEST
+
+START_TEST(limits_the_requests_of_a_client)
+{
+	config.rate_limit = 3;
+	restart();
+	int a = client(), b = client();
+	say(a, GET("/a") GET("/b"));
+	hears(a, "GET /b? ");
+	ck_assert_ptr_nonnull(strstr(answer, "RateLimit-Policy: \"client\";q=3;w=1\r\n"));
+	ck_assert_ptr_nonnull(strstr(answer, "RateLimit: \"client\";r=2;t=1\r\n"));
+	ck_assert_ptr_nonnull(strstr(answer, "RateLimit: \"client\";r=1;t=1\r\n"));
+	forget();
+	say(b, GET("/c") GET("/d") GET("/e"));
+	hears(b, "GET /c? ");
+	hears(b, "r=0;t=1\r\nRetry-After: 1\r\n");
+	ck_assert_int_eq(count("HTTP/1.1 200 OK"), 1);
+	ck_assert_int_eq(count("HTTP/1.1 429 Too Many Requests"), 2);
+	ck_assert_int_eq(n_requests, 3);
+	/* The connection goes on, and after a while the client is served again. */
+	forget();
+	int64_t until = loop_now(loop) + PATIENCE_US;
+	while (!strstr(answer, "GET /f? ") && loop_now(loop) < until) {
+		say(b, GET("/f"));
+		turn_for(50000);
+		hear(b);
+	}
+	ck_assert_ptr_nonnull(strstr(answer, "GET /f? "));
+	ck_assert_double_ge(
+	    counted("cqrsd_http_refused_total", "listener=\"http\",reason=\"rate_limited\""), 2);
+	close(a);
+	end(b);
+}
+END_TEST
+
+static double slow_readers(void)
+{
+	return counted("cqrsd_http_refused_total", "listener=\"http\",reason=\"slow_reader\"");
+}
+
+/* A client that asks for much more than the kernel takes, all at once, and reads nothing. */
+static int greedy_client(void)
+{
+	static char large[1 << 20];
+	int fd = client(), first = n_open;
+	for (int i = 0; i < 16; i++)
+		say(fd, GET("/later"));
+	until_open(first + 16);
+	for (int i = first; i < n_open; i++)
+		http_respond(open_requests[i], 200, "text/plain", large, sizeof large);
+	turn_for(20000);
+	return fd;
+}
+
+START_TEST(lets_the_slowest_reader_go_when_answers_take_too_much_memory)
+{
+	config.max_output = 32 << 20; /* buffers may be half as large again as what is in them */
+	restart();
+	int a = greedy_client();
+	ck_assert_double_eq(slow_readers(), 0);
+	int b = greedy_client();
+	ck_assert_double_eq(slow_readers(), 1);
+	ck_assert_double_eq(connections(), 1);
+	/* The second is still there. */
+	size_t total = 0;
+	int64_t until = loop_now(loop) + PATIENCE_US;
+	while (total < 16 << 20 && loop_now(loop) < until) {
+		forget();
+		ck_assert_int_eq(hear(b), 1);
+		total += answer_len;
+		turn();
+	}
+	ck_assert_uint_ge(total, 16 << 20);
+	close(a);
+	end(b);
+}
+END_TEST
+
 /* Only client connections: there is no descriptor left for the server's side of the last. */
 START_TEST(accepts_again_when_there_are_descriptors_again)
 {
@@ -712,6 +812,7 @@ static void with_timeouts(int64_t header_us, int64_t body_us, int64_t idle_us)
 	config.header_timeout_us = header_us;
 	config.body_timeout_us = body_us;
 	config.idle_timeout_us = idle_us;
+	config.write_timeout_us = idle_us;
 	restart();
 }
 
@@ -1085,6 +1186,9 @@ static Suite *suite(void)
 	tcase_add_test(tc, lets_the_client_read_why_its_body_is_too_large);
 	tcase_add_test(tc, refuses_what_does_not_fit_into_memory);
 	tcase_add_test(tc, tells_who_is_one_too_many);
+	tcase_add_test(tc, limits_the_connections_of_a_client);
+	tcase_add_test(tc, limits_the_requests_of_a_client);
+	tcase_add_test(tc, lets_the_slowest_reader_go_when_answers_take_too_much_memory);
 	tcase_add_test(tc, accepts_again_when_there_are_descriptors_again);
 	tcase_add_test(tc, waits_only_so_long_for_a_header);
 	tcase_add_test(tc, waits_only_so_long_for_a_body);

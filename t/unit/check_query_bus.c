@@ -27,6 +27,7 @@ static struct http_server_config http_config = {.name = "http",
                                                 .header_timeout_us = 10000000,
                                                 .body_timeout_us = 10000000,
                                                 .idle_timeout_us = 10000000,
+                                                .write_timeout_us = 10000000,
                                                 .max_body = 1000,
                                                 .max_connections = 50};
 
