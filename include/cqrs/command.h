@@ -44,6 +44,11 @@ struct cqrs_message {
  * Decides one message.  Called once for each message in the order of its
  * partition, and again for the same message when its batch was not stored.
  * A handler that asks for nothing has accepted the message.
+ *
+ * It is also called for a dead letter that somebody has tried again, however
+ * old: then `value` is what the letter kept, the element alone if that is what
+ * was refused and cqrs_element() said which bytes it is.  A module should take
+ * an element as a message of its own.
  */
 typedef void cqrs_handle_fn(void *self, const struct cqrs_message *msg, struct cqrs_batch *batch);
 

@@ -40,5 +40,6 @@ int cmd_check(struct cmd *cmd); /* -t */
 int cmd_print(struct cmd *cmd); /* -T */
 int cmd_migrate(struct cmd *cmd);
 int cmd_produce(struct cmd *cmd);
+int cmd_dead_letters(struct cmd *cmd);
 
 #endif

@@ -37,6 +37,13 @@ static const struct subcommand subcommands[] = {
      "                                TOPIC [-k] [-p PARTITION] [-H NAME=VALUE]... [--rate N],\n"
      "                                -k: each line is KEY<TAB>VALUE; N: messages per second",
      cmd_produce},
+    {"dead-letters",
+     "what was refused; ID... or conditions say which:\n"
+     "                                list | show ID | redrive | discard  [ID...]\n"
+     "                                [--topic T] [--reason TEXT] [--sqlstate S] [--since T|2h]\n"
+     "                                [--before ID] [--limit N] [--json]; list: [--all];\n"
+     "                                the others: [--all-open] [--by NAME] [--dry-run]",
+     cmd_dead_letters},
 };
 
 #define N_SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])

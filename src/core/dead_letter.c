@@ -56,6 +56,11 @@ void dead_letter_read(struct dead_letter *letter, const PGresult *rows, int row)
 	};
 }
 
+int64_t dead_letter_number(const PGresult *rows)
+{
+	return integer(rows, 0, 0);
+}
+
 /* ---- for people and programs ---- */
 
 static void set_text(json_t *object, const char *name, const char *text)

@@ -43,6 +43,9 @@ void dead_letter_read(struct dead_letter *letter, const PGresult *rows, int row)
 /* For people and programs, a new reference; `with_contents`: key, headers and payload too. */
 json_t *dead_letter_json(const struct dead_letter *letter, bool with_contents);
 
+/* The only number of an answer in binary format. */
+int64_t dead_letter_number(const PGresult *rows);
+
 /* Appends "SELECT cqrs.redrive(…)": they are redriven, or it raises OFFSETS_FENCE. */
 void dead_letter_redrive_sql(struct buf *sql, const char *group, const int64_t *ids, size_t n,
                              const char *by);

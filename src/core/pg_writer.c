@@ -383,6 +383,11 @@ bool pg_writer_cancel(struct pg_writer *writer)
 	return true;
 }
 
+uint32_t pg_writer_stored(const struct pg_writer *writer)
+{
+	return writer->low;
+}
+
 const char *pg_writer_state(const struct pg_writer *writer)
 {
 	static const char *const names[] = {

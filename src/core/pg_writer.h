@@ -55,6 +55,8 @@ bool pg_writer_is_idle(const struct pg_writer *writer);
 /* Gives up the batch at hand unless the database is at work on it; true if it did, and the
  * batch is the caller's again.  For a revoked partition, and for the end. */
 bool pg_writer_cancel(struct pg_writer *writer);
+/* How many messages of the batch that was done last were stored: all, unless it was fenced. */
+uint32_t pg_writer_stored(const struct pg_writer *writer);
 /* What it is doing, for /status: "idle", "storing", "waiting: …". */
 const char *pg_writer_state(const struct pg_writer *writer);
 

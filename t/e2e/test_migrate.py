@@ -64,7 +64,8 @@ def test_the_names_and_columns_that_are_contract(daemon, database):
         "updated_at": "timestamp with time zone"}
     dead = columns("cqrs", "dead_letters")
     assert set(dead) == {"id", "consumer_group", "topic", "partition", "offset", "part_index",
-                         "key", "headers", "payload", "reason", "sqlstate", "created_at"}
+                         "key", "headers", "payload", "payload_is_whole", "reason", "sqlstate",
+                         "created_at", "redrive_of", "resolution", "resolved_at", "resolved_by"}
     assert dead["key"] == dead["payload"] == "bytea"
     assert set(columns("public", "sensors")) == {"id", "type", "location"}
     assert columns("public", "sensor_data") == {
