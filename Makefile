@@ -9,11 +9,13 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 SYSCONFDIR ?= /etc
 TIME    ?= 120
+SEEDS   ?= 20000
+JOBS    ?= $(shell nproc)
 NEED    := t/support/need
 VERSION := 0.1.0
 
 # What this Makefile installs by itself must be there before pkg-config is asked.
-INSTALLS := all check check-asan check-valgrind check-unit check-e2e demo run bench coverage install debug
+INSTALLS := all sim check check-sim check-asan check-valgrind check-unit check-e2e demo run bench coverage install debug
 ifneq ($(filter $(INSTALLS),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(MAKELEVEL),0)
 NEEDED := $(shell $(NEED) build >&2 || echo failed)
@@ -43,9 +45,10 @@ CORE     := $(filter-out src/core/main.c,$(wildcard src/core/*.c))
 CORE_OBJ := $(CORE:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/sql.o
 MOD_OBJ  := $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/obj/modules/query/%.o)
 MOD_SO   := $(COMMANDS:%=$(BUILD)/modules/command/%.so) $(QUERIES:%=$(BUILD)/modules/query/%.so)
+SIM_OBJ  := $(patsubst t/sim/%.c,$(BUILD)/obj/sim/%.o,$(wildcard t/sim/*.c))
 UNIT     := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/check_*.c))
 FUZZ     := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
-C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/fuzz/*.c t/support/*.c)
+C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/sim/*.[ch] t/fuzz/*.c t/support/*.c)
 
 # The registry and --version are told what is linked in, and as what.
 $(BUILD)/obj/core/%.o: ALL_CFLAGS += -DCQRSD_VERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' \
@@ -83,6 +86,19 @@ $(BUILD)/t/%: t/unit/%.c $(CORE_OBJ) $(MOD_OBJ)
 debug: ## without optimisation, in build/debug
 	$(MAKE) BUILD=build/debug OPT="-O0 -g3" HARDEN=
 
+# The simulation has a loop, a Kafka and a PostgreSQL of its own: of the core the linker takes what
+# these leave to be found, which is the write path as it is.
+$(BUILD)/core.a: $(CORE_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/obj/sim/%.o: t/sim/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/sim: $(SIM_OBJ) $(BUILD)/core.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 .PHONY: asan
 asan: ## with ASan and UBSan, in build/asan
@@ -97,7 +113,7 @@ demo: need-demo all ## telemetry in through Kafka and out as JSON, in front of y
 	t/support/demo
 
 .PHONY: check
-check: need-check all check-unit model check-e2e ## all tests: what .ci/run runs
+check: need-check all check-unit model check-sim check-e2e ## all tests: what .ci/run runs
 
 # Several at a time, since they wait more than they work; one that fails stops the rest and
 # shows what it wrote.  The timeout is for a machine that is busy.
@@ -106,13 +122,22 @@ check-unit: need-check $(UNIT) ## the unit tests
 	@echo $(UNIT) | CK_VERBOSITY=minimal CK_DEFAULT_TIMEOUT=60 xargs -n 1 -P 4 sh -c \
 		'"$$0" >"$$0.log" 2>&1 && grep -E "^(Running|100%)" "$$0.log" || { cat "$$0.log"; exit 255; }'
 
+.PHONY: sim
+sim: need-build $(BUILD)/sim ## SEEDS=20000 schedules of the simulated write path, or SEED=4711 with its timeline
+	$(BUILD)/sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS))
+
+.PHONY: check-sim
+check-sim: need-check $(BUILD)/sim ## two minutes of them, from seed 1 on
+	$(BUILD)/sim --seconds 120 --jobs $(JOBS)
+
 .PHONY: check-e2e
 check-e2e: need-check all ## the end-to-end tests
 	/usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
 
 .PHONY: check-asan
 check-asan: need-check ## all tests again, under ASan and UBSan
-	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit
+	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit build/asan/sim
+	build/asan/sim --seeds 5000 --jobs $(JOBS)
 	CQRSD_BUILD=build/asan /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
 
 .PHONY: model
