@@ -2,20 +2,30 @@
 /* The admin listener: is it alive, is it ready, what does it do. */
 #include "admin.h"
 
-#include "http_server.h"
+#include "buf.h"
 #include "log.h"
 #include "process_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define STATUS_MAX 32
+#define ROUTES_MAX 32
+#define BODY_MAX   65536
 #define JSON_TYPE  "application/json"
 
 struct status {
 	const char *name;
 	admin_status_fn *fn;
+	void *arg;
+};
+
+struct route {
+	enum http_method method;
+	const char *path; /* ends in '/': of what is one segment below it */
+	admin_route_fn *fn;
 	void *arg;
 };
 
@@ -29,10 +39,11 @@ struct admin {
 	int64_t started; /* loop_now() */
 	struct status status[STATUS_MAX];
 	int n_status;
+	struct route routes[ROUTES_MAX];
+	int n_routes;
 };
 
-/* Takes the reference. */
-static void respond_json(struct http_request *req, int status, json_t *json)
+void admin_respond(struct http_request *req, int status, json_t *json)
 {
 	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	struct buf body = BUF_INIT;
@@ -48,20 +59,25 @@ static void respond_json(struct http_request *req, int status, json_t *json)
 	buf_release(&body);
 }
 
-static void live(struct admin *admin, struct http_request *req)
+static void live(void *arg, struct http_request *req, const char *below)
 {
-	(void)admin;
-	respond_json(req, 200, json_pack("{s:b}", "live", 1));
+	(void)arg;
+	(void)below;
+	admin_respond(req, 200, json_pack("{s:b}", "live", 1));
 }
 
-static void ready(struct admin *admin, struct http_request *req)
+static void ready(void *arg, struct http_request *req, const char *below)
 {
+	struct admin *admin = arg;
+	(void)below;
 	bool is_ready = health_is_ready(admin->health);
-	respond_json(req, is_ready ? 200 : 503, health_json(admin->health));
+	admin_respond(req, is_ready ? 200 : 503, health_json(admin->health));
 }
 
-static void metrics(struct admin *admin, struct http_request *req)
+static void metrics(void *arg, struct http_request *req, const char *below)
 {
+	struct admin *admin = arg;
+	(void)below;
 	struct buf text = BUF_INIT;
 	metrics_write(admin->metrics, &text);
 	if (text.failed)
@@ -73,8 +89,10 @@ static void metrics(struct admin *admin, struct http_request *req)
 	buf_release(&text);
 }
 
-static void status(struct admin *admin, struct http_request *req)
+static void status(void *arg, struct http_request *req, const char *below)
 {
+	struct admin *admin = arg;
+	(void)below;
 	json_t *json = json_pack("{s:s, s:i, s:I, s:I, s:o}", "version", admin->version, "pid",
 	                         (int)getpid(), "uptime_seconds",
 	                         (json_int_t)((loop_now(admin->loop) - admin->started) / 1000000),
@@ -85,50 +103,124 @@ static void status(struct admin *admin, struct http_request *req)
 		if (part)
 			json_object_set_new(json, admin->status[i].name, part);
 	}
-	respond_json(req, 200, json);
+	admin_respond(req, 200, json);
 }
 
-static void version(struct admin *admin, struct http_request *req)
+static void version(void *arg, struct http_request *req, const char *below)
 {
-	respond_json(req, 200, json_pack("{s:s, s:s}", "name", "cqrsd", "version", admin->version));
+	struct admin *admin = arg;
+	(void)below;
+	admin_respond(req, 200,
+	              json_pack("{s:s, s:s}", "name", "cqrsd", "version", admin->version));
 }
 
-static const struct route {
-	const char *path;
-	void (*answer)(struct admin *admin, struct http_request *req);
-} routes[] = {
-    {"/livez", live},    {"/readyz", ready},    {"/metrics", metrics},
-    {"/status", status}, {"/version", version},
-};
+/* ---- routes ---- */
 
-static const struct route *find_route(const char *path)
+void admin_route_add(struct admin *admin, enum http_method method, const char *path,
+                     admin_route_fn *fn, void *arg)
 {
-	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-		if (strcmp(routes[i].path, path) == 0)
-			return &routes[i];
-	return NULL;
+	if (admin->n_routes == ROUTES_MAX) {
+		log_warning("admin: there is no room for %s", path);
+		return;
+	}
+	admin->routes[admin->n_routes++] =
+	    (struct route){.method = method, .path = path, .fn = fn, .arg = arg};
+}
+
+void admin_route_remove(struct admin *admin, const void *arg)
+{
+	int kept = 0;
+	for (int i = 0; i < admin->n_routes; i++)
+		if (admin->routes[i].arg != arg)
+			admin->routes[kept++] = admin->routes[i];
+	admin->n_routes = kept;
+}
+
+/* What of `path` follows the route's; NULL: the route is not meant. */
+static const char *match(const struct route *route, const char *path)
+{
+	size_t len = strlen(route->path);
+	if (route->path[len - 1] != '/')
+		return strcmp(route->path, path) == 0 ? "" : NULL;
+	bool is_below = !strncmp(route->path, path, len) && path[len] && !strchr(path + len, '/');
+	return is_below ? path + len : NULL;
+}
+
+/* An exact path comes before one that has it below. */
+static const struct route *find_route(const struct admin *admin, const char *path)
+{
+	const struct route *found = NULL;
+	for (int i = 0; i < admin->n_routes; i++)
+		if (match(&admin->routes[i], path) &&
+		    (!found || strlen(admin->routes[i].path) > strlen(found->path)))
+			found = &admin->routes[i];
+	return found;
+}
+
+static void not_found(const struct admin *admin, struct http_request *req)
+{
+	struct buf paths = BUF_INIT;
+	for (int i = 0; i < admin->n_routes; i++) {
+		const char *path = admin->routes[i].path;
+		const char *comma = !i ? "" : i + 1 < admin->n_routes ? ", " : " and ";
+		buf_printf(&paths, "%s%s%s", comma, path,
+		           path[strlen(path) - 1] == '/' ? "{id}" : "");
+	}
+	http_respond_problem(req, 404, "not_found", NULL, "There are %s.", buf_str(&paths));
+	buf_release(&paths);
+}
+
+static bool is_json(const char *content_type)
+{
+	size_t len = sizeof JSON_TYPE - 1;
+	return content_type && !strncasecmp(content_type, JSON_TYPE, len) &&
+	       (!content_type[len] || strchr("; \t", content_type[len]));
+}
+
+/* Whether the method is the route's; otherwise the request is answered. */
+static bool is_allowed(const struct route *route, struct http_request *req)
+{
+	enum http_method method = http_request_method(req);
+	bool reads = route->method == HTTP_GET;
+	if (method == route->method || (reads && method == HTTP_HEAD)) {
+		if (reads || is_json(http_request_header(req, "Content-Type")))
+			return true;
+		http_respond_problem(req, 415, "unsupported_media_type", NULL,
+		                     "Send the body as " JSON_TYPE ".");
+		return false;
+	}
+	http_respond_header(req, "Allow", reads ? "GET, HEAD" : "POST");
+	http_respond_problem(req, 405, "method_not_allowed", NULL,
+	                     reads ? "%s can only be read: use GET."
+	                           : "%s changes something: use POST.",
+	                     route->path);
+	return false;
 }
 
 static void on_request(void *owner, struct http_request *req)
 {
 	struct admin *admin = owner;
-	enum http_method method = http_request_method(req);
-	const struct route *route = find_route(http_request_path(req));
+	const char *path = http_request_path(req);
+	const struct route *route = find_route(admin, path);
 	if (!route) {
-		http_respond_problem(req, 404, "not_found", NULL,
-		                     "There are /livez, /readyz, /metrics, /status and /version.");
+		not_found(admin, req);
 		return;
 	}
 	http_request_set_route(req, route->path);
-	if (method != HTTP_GET && method != HTTP_HEAD) {
-		http_respond_header(req, "Allow", "GET, HEAD");
-		http_respond_problem(req, 405, "method_not_allowed", NULL,
-		                     "%s can only be read: use GET.", route->path);
+	if (!is_allowed(route, req))
 		return;
-	}
 	/* Yesterday's answer says nothing about today. */
 	http_respond_header(req, "Cache-Control", "no-store");
-	route->answer(admin, req);
+	route->fn(route->arg, req, match(route, path));
+}
+
+static void add_own_routes(struct admin *admin)
+{
+	admin_route_add(admin, HTTP_GET, "/livez", live, admin);
+	admin_route_add(admin, HTTP_GET, "/readyz", ready, admin);
+	admin_route_add(admin, HTTP_GET, "/metrics", metrics, admin);
+	admin_route_add(admin, HTTP_GET, "/status", status, admin);
+	admin_route_add(admin, HTTP_GET, "/version", version, admin);
 }
 
 struct admin *admin_new(struct loop *loop, const char *listen, struct metrics *registry,
@@ -146,7 +238,7 @@ struct admin *admin_new(struct loop *loop, const char *listen, struct metrics *r
 	    .body_timeout_us = 5000000,
 	    .idle_timeout_us = 60000000,
 	    .write_timeout_us = 20000000,
-	    .max_body = 0,
+	    .max_body = BODY_MAX,
 	    .max_connections = 64,
 	};
 	admin->loop = loop;
@@ -154,6 +246,7 @@ struct admin *admin_new(struct loop *loop, const char *listen, struct metrics *r
 	admin->health = health;
 	admin->version = version_text;
 	admin->started = loop_now(loop);
+	add_own_routes(admin);
 	admin->server = http_server_new(loop, &admin->config, registry, on_request, admin);
 	if (!admin->server) {
 		free(admin);

@@ -2,25 +2,14 @@
 /* The command modules of the configuration, started for a subcommand. */
 #include "cmd_bus.h"
 
+#include "command_modules.h"
+
 #include <stdio.h>
 
-static bool start_modules(struct cmd_bus *b)
+static void on_module(const struct module *module, const char *error)
 {
-	bool fine = true;
-	for (size_t i = 0; i < module_set_count(b->modules); i++) {
-		struct module *module = module_set_at(b->modules, i);
-		const char *error = "out of memory";
-		if (module->kind != MODULE_COMMAND)
-			continue;
-		struct cqrs_setup *setup = command_bus_setup(b->bus, module->command);
-		if (setup)
-			module_start_command(module, setup);
-		if (setup && command_bus_add(b->bus, setup, module->self, &error))
-			continue;
+	if (error)
 		fprintf(stderr, "cqrsd: module %s: %s\n", module->name, error);
-		fine = false;
-	}
-	return fine;
 }
 
 bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
@@ -43,7 +32,7 @@ bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
 	if (b->health && b->metrics)
 		b->bus = command_bus_new(b->loop, &b->config, b->metrics, b->health);
 	if (b->bus)
-		return start_modules(b);
+		return command_modules_start(b->modules, b->bus, on_module);
 	fputs("cqrsd: out of memory\n", stderr);
 	return false;
 }

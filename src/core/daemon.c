@@ -3,7 +3,9 @@
 #include "daemon.h"
 
 #include "admin.h"
+#include "admin_dead_letters.h"
 #include "command_bus.h"
+#include "command_modules.h"
 #include "descriptors.h"
 #include "exit_code.h"
 #include "health.h"
@@ -41,6 +43,8 @@ struct daemon {
 	struct schema *schema;
 	struct command_bus_config command_config;
 	struct command_bus *commands;
+	struct dead_letters_config letters_config;
+	struct admin_dead_letters *letters;
 	struct kafka_sink_config sink_config;
 	struct kafka_sink *sink;
 	struct outbox *outbox;
@@ -149,24 +153,12 @@ static bool start_embedded(struct daemon *d)
 	return true;
 }
 
-static bool start_command_modules(struct daemon *d)
+static void on_command_module(const struct module *module, const char *error)
 {
-	for (size_t i = 0; i < module_set_count(d->modules); i++) {
-		struct module *module = module_set_at(d->modules, i);
-		const char *error;
-		if (module->kind != MODULE_COMMAND)
-			continue;
-		struct cqrs_setup *setup = command_bus_setup(d->commands, module->command);
-		if (!setup)
-			return false;
-		module_start_command(module, setup);
-		if (!command_bus_add(d->commands, setup, module->self, &error)) {
-			log_error("module %s: %s", module->name, error);
-			return false;
-		}
+	if (error)
+		log_error("module %s: %s", module->name, error);
+	else
 		log_info("module command/%s: started, %s", module->name, module->origin);
-	}
-	return true;
 }
 
 static bool start_commands(struct daemon *d)
@@ -188,11 +180,34 @@ static bool start_commands(struct daemon *d)
 	if (!d->config->n_commands)
 		return true;
 	d->commands = command_bus_new(d->loop, &d->command_config, d->metrics, d->health);
-	if (!d->commands || !start_command_modules(d) || !start_embedded(d))
+	if (!d->commands || !command_modules_start(d->modules, d->commands, on_command_module) ||
+	    !start_embedded(d))
 		return false;
 	if (d->admin)
 		admin_status_add(d->admin, "kafka", command_bus_status, d->commands);
 	return true;
+}
+
+/* Memory for the letters that are redriven at a time: a share of the budget. */
+#define LETTERS_SHARE       64
+#define LETTERS_PATIENCE_US 10000000
+
+static bool start_dead_letters(struct daemon *d)
+{
+	const struct core_options *core = d->core;
+	d->letters_config = (struct dead_letters_config){
+	    .dsn = core->postgres.dsn,
+	    .group = core->kafka.group,
+	    .timeout_us = core->postgres.write.timeout,
+	    .patience_us = LETTERS_PATIENCE_US,
+	    .chunk_bytes = (size_t)core->memory / LETTERS_SHARE,
+	    .bus = d->commands,
+	    .metrics = d->metrics,
+	};
+	if (!d->commands || !d->admin)
+		return true;
+	d->letters = admin_dead_letters_new(d->loop, d->admin, &d->letters_config);
+	return d->letters != NULL;
 }
 
 static bool start_outbox(struct daemon *d)
@@ -330,8 +345,8 @@ static bool start_schema(struct daemon *d)
 
 static bool start(struct daemon *d)
 {
-	return start_loop(d) && start_admin(d) && start_commands(d) && start_outbox(d) &&
-	       start_queries(d) && start_http(d) && start_schema(d);
+	return start_loop(d) && start_admin(d) && start_commands(d) && start_dead_letters(d) &&
+	       start_outbox(d) && start_queries(d) && start_http(d) && start_schema(d);
 }
 
 /* In reverse; the modules stop while the buses that they know are still there. */
@@ -342,6 +357,7 @@ static void stop(struct daemon *d)
 	pg_pool_free(d->pool);
 	outbox_free(d->outbox);
 	kafka_sink_free(d->sink);
+	admin_dead_letters_free(d->letters);
 	if (d->admin)
 		admin_status_remove(d->admin, "kafka");
 	command_bus_stop(d->commands);

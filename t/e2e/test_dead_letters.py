@@ -356,3 +356,130 @@ def test_a_database_that_refuses_is_told(letters):
     done = letters.run("list")
     assert done.returncode == 1
     assert "42P01" in done.stderr and "cqrs.dead_letters" in done.stderr
+
+
+# ---- over the admin listener ----
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def served(letters):
+    """With a daemon that listens, whatever has become of its Kafka."""
+    letters.daemon.start(ready=False)
+    wait_until(lambda: letters.daemon.is_listening(), 30, "the admin listener is there")
+    return letters
+
+
+def get(letters, path, parameters=None):
+    return letters.daemon.admin.get(path, parameters)
+
+
+def post(letters, what, body, headers=JSON):
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return letters.daemon.admin.request("POST", f"/dead-letters/{what}", headers, body)
+
+
+def test_the_admin_listener_lists_and_shows_what_the_command_line_does(served):
+    first, second = served.add(b"\xff", sqlstate="22021"), served.add(reading(1), key=b"k")
+    answer = get(served, "/dead-letters")
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert answer.json() == served.json("list")
+    assert [l["id"] for l in get(served, "/dead-letters", {"sqlstate": "22021", "all": "true"})
+            .json()["letters"]] == [first]
+    answer = get(served, f"/dead-letters/{second}")
+    assert answer.json() == served.json("show", str(second))
+    assert get(served, f"/dead-letters/{first}").json()["payload_hex"] == "ff"
+    assert get(served, "/dead-letters/4711").status == 404
+
+
+def test_the_admin_listener_redrives_and_discards(served):
+    good, odd, other = served.add(reading(1)), served.add(b"{"), served.add(reading(2))
+    before = served.everything()
+    answer = post(served, "redrive", {"ids": [good, odd], "dry_run": True})
+    assert answer.status == 200
+    assert [(l["id"], l["outcome"]) for l in answer.json()["letters"]] == [
+        (good, "redriven"), (odd, "refused")]
+    assert post(served, "discard", {"all_open": True, "dry_run": True}).json() == {"discarded": 3}
+    assert served.everything() == before
+
+    answer = post(served, "redrive", {"ids": [good, odd], "by": "it's the web"}).json()
+    assert (answer["redriven"], answer["refused"], answer["left"]) == (1, 1, 0)
+    assert served.stored() == [(1, T)]
+    assert served.database.value("SELECT resolved_by FROM cqrs.dead_letters WHERE id = %s",
+                                 (good,)) == "it's the web"
+    answer = post(served, "redrive", {"topic": served.topics["readings"], "limit": 1}).json()
+    assert (answer["redriven"], answer["left"]) == (1, 1)
+    assert served.stored() == [(1, T), (2, T)]
+    answer = post(served, "discard", {"reason": "not JSON", "limit": 10})
+    assert answer.json() == {"discarded": 1, "left": 0}
+    assert served.open() == [] and served.database.value(
+        "SELECT resolved_by FROM cqrs.dead_letters WHERE resolution = 'discarded'") == "admin"
+    assert f"by it's the web" in served.daemon.log()
+    assert other not in served.open()
+
+
+def test_the_modules_of_a_living_daemon_forget_what_a_rehearsal_ensured(served):
+    """Sensor 5 and its partition were only made to be taken back: they must be made again."""
+    one = served.add(reading(5))
+    for dry_run in (True, True, False):
+        answer = post(served, "redrive", {"ids": [one], "dry_run": dry_run}).json()
+        assert (answer["redriven"], answer["refused"]) == (1, 0)
+    assert served.stored() == [(5, T)]
+    assert served.database.value("SELECT count(*) FROM sensors WHERE id = 5") == 1
+
+
+@pytest.mark.parametrize("body, says", [
+    (b"", "JSON object"),
+    (b"[1]", "JSON object"),
+    ({}, "all_open"),
+    ({"limit": 7}, "all_open"),
+    ({"all_open": False}, "all_open"),
+    ({"all_open": True, "ids": [1]}, "does not go with"),
+    ({"ids": []}, "not empty"),
+    ({"ids": ["1"]}, "above 0"),
+    ({"ids": [1.5]}, "above 0"),
+    ({"ids": [1], "limit": 10001}, "at most 10000"),
+    ({"ids": [1], "dry_run": "yes"}, "true or false"),
+    ({"ids": [1], "by": ""}, "by must be"),
+    ({"ids": [1], "by": "x" * 200}, "by must be"),
+    ({"topic": {"a": 1}}, "texts and numbers"),
+    ({"since": "yesterday"}, "2h"),
+    ({"colour": "red"}, "colour"),
+    ({"all": "true", "ids": [1]}, "texts and numbers"),
+])
+def test_a_body_that_is_not_understood_is_refused(served, body, says):
+    served.add(reading(1))
+    for what in ("redrive", "discard"):
+        answer = post(served, what, body)
+        assert (answer.status, answer.content_type) == (400, "application/problem+json")
+        assert says in answer.json()["detail"]
+    assert len(served.open()) == 1 and served.stored() == []
+
+
+def test_a_web_page_cannot_post_without_being_asked_first(served):
+    """What a form or a simple fetch() of another origin may send (Fetch standard, 2.2.2)."""
+    served.add(reading(1))
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
+                 "application/jsonp", "text/plain; application/json"):
+        assert post(served, "redrive", {"all_open": True}, {"Content-Type": kind}).status == 415
+    assert post(served, "redrive", {"all_open": True}, {}).status == 415
+    assert get(served, "/dead-letters/redrive").status == 405
+    answer = served.daemon.admin.request("DELETE", "/dead-letters")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert len(served.open()) == 1
+
+
+def test_a_query_or_a_body_beyond_the_limits_is_refused(served):
+    assert get(served, "/dead-letters", {"limit": 1001}).status == 400
+    assert get(served, "/dead-letters", {"colour": "red"}).status == 400
+    assert get(served, "/dead-letters/one").status == 400
+    assert post(served, "redrive", {"ids": list(range(1, 30_000))}).status == 413
+
+
+def test_a_database_that_refuses_is_a_problem_of_its_own(served):
+    served.database.query("DROP TABLE cqrs.dead_letters")
+    answer = get(served, "/dead-letters")
+    assert (answer.status, answer.json()["code"]) == (503, "database")
+    assert "42P01" in answer.json()["detail"]
+    assert served.daemon.is_listening()

@@ -227,6 +227,40 @@ START_TEST(can_only_be_read)
 }
 END_TEST
 
+static void echo(void *arg, struct http_request *req, const char *below)
+{
+	admin_respond(req, 200, json_pack("{s:s, s:s}", "arg", (const char *)arg, "below", below));
+}
+
+static void expect_echo(const char *method, const char *path, const char *arg, const char *below)
+{
+	ck_assert_int_eq(ask(method, path), 200);
+	json_t *json = json_body();
+	ck_assert_str_eq(json_string_value(json_object_get(json, "arg")), arg);
+	ck_assert_str_eq(json_string_value(json_object_get(json, "below")), below);
+	json_decref(json);
+}
+
+START_TEST(answers_what_others_add_until_they_take_it_out)
+{
+	static char all[] = "all", one[] = "one";
+	admin_route_add(admin, HTTP_GET, "/things", echo, all);
+	admin_route_add(admin, HTTP_GET, "/things/", echo, one);
+	admin_route_add(admin, HTTP_POST, "/things/mend", echo, one);
+	expect_echo("GET", "/things", "all", "");
+	expect_echo("GET", "/things/17", "one", "17");
+	ck_assert_int_eq(ask("GET", "/things/"), 404);
+	ck_assert_int_eq(ask("GET", "/things/17/18"), 404);
+	ck_assert_ptr_nonnull(strstr(answer, "/things/{id}"));
+	ck_assert_int_eq(ask("GET", "/things/mend"), 405);
+	ck_assert_ptr_nonnull(strstr(answer, "Allow: POST\r\n"));
+	ck_assert_int_eq(ask("POST", "/things/mend"), 415);
+	admin_route_remove(admin, one);
+	ck_assert_int_eq(ask("GET", "/things/17"), 404);
+	expect_echo("GET", "/things", "all", "");
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("admin");
@@ -241,6 +275,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, measures_how_late_the_loop_is);
 	tcase_add_test(tc, has_nothing_else);
 	tcase_add_test(tc, can_only_be_read);
+	tcase_add_test(tc, answers_what_others_add_until_they_take_it_out);
 	suite_add_tcase(s, tc);
 	return s;
 }
