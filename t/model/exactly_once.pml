@@ -18,9 +18,10 @@
  *
  * Left out, because the fence does not depend on it: what a batch is made of
  * (statements, staging, halves), how long anything takes, holes in offsets, who
- * sleeps on a lock (cqrs.evict()).  Taken for granted: a seek makes all that was
- * fetched before it outdated.  There is one lane, for lanes share nothing, and a
- * member that leaves is one that is killed at a good moment.
+ * sleeps on a lock (cqrs.evict()), dead letters that are tried again, which pass
+ * the fence as offsets do.  Taken for granted: a seek makes all that was fetched
+ * before it outdated.  There is one lane, for lanes share nothing, and a member
+ * that leaves is one that is killed at a good moment.
  *
  * Safety: no message is stored twice (`doubled`), none is missing when all is
  * at rest (`lost`).  Progress, with -DPROGRESS: once faults have stopped, all
@@ -247,7 +248,7 @@ end:
 /* ---- a member ---- */
 
 mtype:writer_state = { IDLE, WAITING, STORING, ASKING };
-mtype:asked = { BEFORE, AFTER, ELSEWHERE };
+mtype:fence_stand = { BEFORE, BEHIND, ELSEWHERE };
 
 #define IS_OPEN (open[0] != taken[0] || open[LAST] != taken[LAST])
 
@@ -270,7 +271,7 @@ inline locate_again()
 inline forget_batch()
 {
 	for (p : 0 .. LAST) {
-		low[p] = 0; high[p] = 0;
+		low[p] = 0; high[p] = 0; aim[p] = 0;
 		position[p] = (reading[p] -> position[p] : 0) /* nobody's any more */
 	}
 	unknown = false;
@@ -298,7 +299,7 @@ inline writer_stored()
 {
 	printf("%d: takes its batch for stored\n", m);
 	for (p : 0 .. LAST) {
-		position[p] = (low[p] != high[p] -> high[p] : position[p])
+		position[p] = (low[p] != high[p] -> high[p] : position[p]) /* fence_moved() */
 	}
 	writer_finish()
 }
@@ -320,8 +321,9 @@ inline send_storing()
 	printf("%d: sends messages %d to %d\n", m, low[0], high[0] - 1);
 	tx[m].stage = SENT;
 	for (p : 0 .. LAST) {
+		aim[p] = (low[p] != high[p] -> position[p] : 0); /* fence_aim() */
 		tx[m].low[p] = low[p];
-		tx[m].from[p] = (low[p] != high[p] -> position[p] : 0);
+		tx[m].from[p] = aim[p];
 		tx[m].to[p] = high[p]
 	}
 	writer = STORING
@@ -335,12 +337,12 @@ inline took(partition)
 
 #define STANDS_AT(n, where) (low[n] == high[n] || next_offset[n] == where)
 
+/* fence_ask_sql(), fence_stand() */
 inline send_asking()
 {
 	printf("%d: asks what became of its batch\n", m);
-	outcome = (STANDS_AT(0, high[0]) && STANDS_AT(LAST, high[LAST]) -> AFTER :
-	           (STANDS_AT(0, position[0]) && STANDS_AT(LAST, position[LAST]) -> BEFORE :
-	            ELSEWHERE));
+	stand = (STANDS_AT(0, high[0]) && STANDS_AT(LAST, high[LAST]) -> BEHIND :
+	         (STANDS_AT(0, aim[0]) && STANDS_AT(LAST, aim[LAST]) -> BEFORE : ELSEWHERE));
 	writer = ASKING
 }
 
@@ -354,7 +356,8 @@ proctype member(byte m)
 	byte open[PARTITIONS];  /* the open batch has open <= offset < taken */
 	byte low[PARTITIONS], high[PARTITIONS]; /* the batch at work: low <= offset < high */
 	mtype:writer_state writer = IDLE;
-	mtype:asked outcome = BEFORE; /* what a writer that is ASKING will be told */
+	byte aim[PARTITIONS]; /* where the offsets were believed to be when it was sent */
+	mtype:fence_stand stand = BEFORE; /* what a writer that is ASKING will be told */
 	bit unknown;
 
 end:
@@ -496,9 +499,9 @@ end:
 		:: else -> send_storing()
 		fi
 	}
-	:: d_step { writer == ASKING && outcome == AFTER -> outcome = BEFORE; writer_stored() }
-	:: d_step { writer == ASKING && outcome == BEFORE -> unknown = false; send_storing() }
-	:: d_step { writer == ASKING && outcome == ELSEWHERE -> outcome = BEFORE; writer_fenced() }
+	:: d_step { writer == ASKING && stand == BEHIND -> stand = BEFORE; writer_stored() }
+	:: d_step { writer == ASKING && stand == BEFORE -> unknown = false; send_storing() }
+	:: d_step { writer == ASKING && stand == ELSEWHERE -> stand = BEFORE; writer_fenced() }
 	:: d_step { tx[m].stage == STORED -> tx[m].stage = NONE; writer_stored() }
 	:: d_step { tx[m].stage == FENCED -> tx[m].stage = NONE; writer_fenced() }
 
@@ -534,7 +537,7 @@ end:
 				position[p] = 0; found[p] = 0
 			}
 			forget_answer(m);
-			outcome = BEFORE;
+			stand = BEFORE;
 			locate_again();
 			forget_batch()
 		}
