@@ -38,6 +38,7 @@ char *cmd_brokers(const struct core_options *core);
 int cmd_run(struct cmd *cmd);   /* the daemon */
 int cmd_check(struct cmd *cmd); /* -t */
 int cmd_print(struct cmd *cmd); /* -T */
+int cmd_audit(struct cmd *cmd);
 int cmd_migrate(struct cmd *cmd);
 int cmd_produce(struct cmd *cmd);
 int cmd_dead_letters(struct cmd *cmd);

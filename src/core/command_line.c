@@ -32,6 +32,10 @@ struct subcommand {
 /* A new subcommand is a row here and a file cmd_NAME.c. */
 static const struct subcommand subcommands[] = {
     {"migrate", "bring the schema of the database up to date", cmd_migrate},
+    {"audit",
+     "compare what Kafka still has, below the stored positions, with the tables:\n"
+     "                                [--topic T] [--from OFFSET|TIME] [--to OFFSET|TIME] [--json]",
+     cmd_audit},
     {"produce",
      "send the lines of stdin to Kafka, also to the broker embedded in a running cqrsd:\n"
      "                                TOPIC [-k] [-p PARTITION] [-H NAME=VALUE]... [--rate N],\n"

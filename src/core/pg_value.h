@@ -43,6 +43,8 @@ enum pg_oid {
 };
 
 Oid pg_value_oid(enum cqrs_type type);
+/* As SQL has it: "double precision". */
+const char *pg_value_type_name(enum cqrs_type type);
 
 /*
  * Appends the payload of `value`, which is not null, without a length word.
