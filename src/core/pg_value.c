@@ -38,20 +38,13 @@ Oid pg_value_oid(enum cqrs_type type)
 const char *pg_value_type_name(enum cqrs_type type)
 {
 	static const char *const names[] = {
-	    [CQRS_BOOL] = "boolean",
-	    [CQRS_INT2] = "smallint",
-	    [CQRS_INT4] = "integer",
-	    [CQRS_INT8] = "bigint",
-	    [CQRS_FLOAT4] = "real",
-	    [CQRS_FLOAT8] = "double precision",
-	    [CQRS_NUMERIC] = "numeric",
-	    [CQRS_TEXT] = "text",
-	    [CQRS_JSONB] = "jsonb",
-	    [CQRS_UUID] = "uuid",
-	    [CQRS_BYTEA] = "bytea",
-	    [CQRS_TIMESTAMPTZ] = "timestamptz",
-	    [CQRS_INT4_ARRAY] = "integer[]",
-	    [CQRS_TEXT_ARRAY] = "text[]",
+	    [CQRS_BOOL] = "boolean",         [CQRS_INT2] = "smallint",
+	    [CQRS_INT4] = "integer",         [CQRS_INT8] = "bigint",
+	    [CQRS_FLOAT4] = "real",          [CQRS_FLOAT8] = "double precision",
+	    [CQRS_NUMERIC] = "numeric",      [CQRS_TEXT] = "text",
+	    [CQRS_JSONB] = "jsonb",          [CQRS_UUID] = "uuid",
+	    [CQRS_BYTEA] = "bytea",          [CQRS_TIMESTAMPTZ] = "timestamptz",
+	    [CQRS_INT4_ARRAY] = "integer[]", [CQRS_TEXT_ARRAY] = "text[]",
 	};
 	assert((size_t)type < sizeof names / sizeof *names);
 	return names[type];
