@@ -155,6 +155,8 @@ void lane_forget(struct bus_lane *lane)
 	while (lane->next_pending < lane->n_pending)
 		kafka_message_free(&lane->pending[lane->next_pending++]);
 	command_bus_done(lane->bus, lane->open, false);
+	/* A lane tells of its first message only: nobody would come for what it still has. */
+	timer_arm(lane->timer, 0);
 }
 
 void bus_dropped(struct command_bus *bus)

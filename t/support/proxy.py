@@ -31,6 +31,7 @@ class Direction:
         self.kept = 0
         self.ended = self.told = False  # the source has no more; the sink knows
         self.spoiled = False  # bytes were swallowed: never again what was sent
+        self.other = None  # the way back
 
     def wants_to_read(self, fault):
         return self.source and not self.ended and fault != HOLD and self.kept < BUFFER
@@ -45,6 +46,7 @@ class Connection:
         self.client, self.server = client, None
         self.connecting = False
         self.up, self.down = Direction("up"), Direction("down")
+        self.up.other, self.down.other = self.down, self.up
         self.up.source = self.down.sink = client
 
     def attach(self, server):
@@ -333,8 +335,13 @@ class Proxy:
         elif self._fault[direction.name] == SWALLOW or not direction.sink:
             direction.spoiled = True
         else:
+            data = self._filter(direction, data)
             direction.pieces.append((time.monotonic() + self._delay, data))
             direction.kept += len(data)
+
+    def _filter(self, direction, data):
+        """For who knows the protocol: what of it goes on."""
+        return data
 
     def _write(self, direction):
         due, data = direction.pieces.popleft()
