@@ -15,7 +15,8 @@ NEED    := t/support/need
 VERSION := 0.1.0
 
 # What this Makefile installs by itself must be there before pkg-config is asked.
-INSTALLS := all sim check check-sim check-asan check-valgrind check-unit check-e2e demo run bench coverage install debug
+INSTALLS := all sim check check-sim check-asan check-valgrind check-unit check-e2e check-faults kill-loop \
+	    demo run bench coverage install debug
 ifneq ($(filter $(INSTALLS),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(MAKELEVEL),0)
 NEEDED := $(shell $(NEED) build >&2 || echo failed)
@@ -133,6 +134,18 @@ check-sim: need-check $(BUILD)/sim ## two minutes of them, from seed 1 on
 .PHONY: check-e2e
 check-e2e: need-check all ## the end-to-end tests
 	/usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
+
+# A failing seed is run again by its number; SECONDS=3600 for a night.
+SEED    ?= 1 2 3
+SECONDS ?= 60
+.PHONY: check-faults
+check-faults: need-check all ## random faults, all together: SEED="1 2 3" SECONDS=60
+	/usr/bin/python3 t/faults/campaign --seconds $(SECONDS) $(SEED)
+
+KILLS ?= 1000
+.PHONY: kill-loop
+kill-loop: need-check all ## nothing but kill -9 under load: KILLS=1000
+	/usr/bin/python3 t/faults/kill-loop $(KILLS)
 
 .PHONY: check-asan
 check-asan: need-check ## all tests again, under ASan and UBSan

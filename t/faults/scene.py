@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+"""Who takes part: a broker, a server, members of one group, each behind its own bad network."""
+
+import random
+import shutil
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import psycopg2
+
+from support import postgres as postgres_server
+from support.broker import Kafka, KafkaClient
+from support.daemon import Cqrsd
+from support.pg_proxy import PgProxy
+from support.workshop import BUILD, wait_until
+
+from .load import CHECK, Load
+
+MEMORY = 32 << 20
+SLACK = 16_000_000
+SESSION = 3  # seconds until the group gives a silent member's partitions away
+ROLE, PASSWORD = "gateway", "sesame"
+PARTITIONS = 6
+
+# What the table of the readings is, by its name in the first line.
+TABLES = {
+    "with a key": "",
+    "without a key": """
+        DROP TABLE sensor_data;
+        CREATE TABLE sensor_data (time timestamptz NOT NULL, sensor_id integer NOT NULL,
+            temperature double precision, cpu double precision)""",
+    "without a key, partitioned": """
+        DROP TABLE sensor_data;
+        CREATE TABLE sensor_data (time timestamptz NOT NULL, sensor_id integer NOT NULL,
+            temperature double precision, cpu double precision) PARTITION BY RANGE (time)""",
+}
+
+
+class Member:
+    """One daemon, its own way to PostgreSQL, and the most memory it was seen with."""
+
+    def __init__(self, number, daemon, proxy):
+        self.number, self.daemon, self.proxy = number, daemon, proxy
+        self.name = f"member {number}"
+        self.should_run = False
+        self.most_memory = 0
+        self.zombie_moments = 0  # how often it was stopped for longer than its session
+        self.lock = threading.Lock()
+
+    def start(self):
+        with self.lock:
+            self.daemon.start(ready=False)
+            self.should_run = True
+
+    def kill(self):
+        with self.lock:
+            self.should_run = False
+            self.daemon.kill()
+
+    def stop(self):
+        """SIGTERM; the exit code."""
+        with self.lock:
+            self.should_run = False
+            return self.daemon.stop(timeout=30)
+
+    def sample(self):
+        """What is wrong with it, or None."""
+        with self.lock:
+            if not self.should_run:
+                return None
+            code = self.daemon.process.poll()
+            if code is not None:
+                self.should_run = False
+                return f"ended by itself with {code}"
+            with suppress(RuntimeError, OSError):
+                self.most_memory = max(self.most_memory, self.daemon.resident_memory())
+        return None
+
+
+class Servers:
+    """A PostgreSQL whose members have a password, and a Kafka."""
+
+    SETTINGS = {
+        "max_connections": 40, "superuser_reserved_connections": 10,
+        "deadlock_timeout": "200ms", "restart_after_crash": "on",
+    }
+
+    def __init__(self, workshop, **settings):
+        self.postgres = postgres_server.Postgres(
+            workshop, template=postgres_server.template(workshop),
+            settings={**postgres_server.Postgres.QUICK, **self.SETTINGS, **settings})
+        hba = self.postgres.data / "pg_hba.conf"
+        hba.write_text(f"host all {ROLE} 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+        self.kafka = Kafka(workshop)
+
+    def __enter__(self):
+        self.postgres.start()
+        self.postgres.query("postgres", f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
+        self.postgres.query("postgres", "CREATE ROLE stranger LOGIN")
+        self.kafka.start()
+        return self
+
+    def __exit__(self, *_):
+        self.postgres.remove()
+        self.kafka.remove()
+
+
+class Scene:
+    def __init__(self, workshop, timeline, seed, members, rate, servers, session=SESSION):
+        self.workshop, self.timeline, self.seed = workshop, timeline, seed
+        self.postgres, self.kafka, self.session = servers.postgres, servers.kafka, session
+        rng = random.Random(f"{seed} scene")
+        self.table = rng.choice([name for name in TABLES for _ in range(1 + (not TABLES[name]))])
+        self.keyed = self.table == "with a key"
+        self.max_rows = rng.choice([200, 500, 2000])
+        self.rate = rate
+        self.complaints = []
+        self.ending = threading.Event()
+        self.server_lock = threading.Lock()  # PostgreSQL's life
+        self.broker_lock = threading.Lock()
+        self.partitions = PARTITIONS
+        self.database = f"cqrs_{seed}"
+        self.topics = {"readings": f"readings-{seed}", "sensors": f"sensors-{seed}"}
+        self.applied = self.produced = 0
+        self._n_members = members
+
+    def complain(self, text):
+        self.timeline.say("!", text)
+        self.complaints.append(text)
+
+    def wait(self, seconds):
+        """False when the campaign ends meanwhile."""
+        return not self.ending.wait(seconds)
+
+    # ---- setting up ----
+
+    def set_up(self):
+        self.postgres.query("postgres", f"CREATE DATABASE {self.database} OWNER {ROLE} "
+                                        "TEMPLATE template0")
+        self.client = KafkaClient(self.kafka.address)
+        self.client.create(self.topics["readings"], self.partitions)
+        self.client.create(self.topics["sensors"], 2)
+        self.members = [self._member(i + 1) for i in range(self._n_members)]
+        self.members[0].daemon.migrate()
+        if TABLES[self.table]:
+            self.sql(f"SET ROLE {ROLE}; {TABLES[self.table]}")
+        self.sql(f"ALTER TABLE sensor_data ADD CONSTRAINT plausible CHECK ({CHECK})")
+        self.load = Load(self.kafka.address, self.topics, lambda: self.partitions, self.keyed,
+                         f"{self.seed} load", self.rate, lambda: self.produced - self.applied)
+
+    def _member(self, number):
+        proxy = PgProxy(("127.0.0.1", self.postgres.port))
+        config = {
+            "memory": f"{MEMORY >> 20}MiB",
+            "kafka": {"brokers": self.kafka.address, "group": f"group-{self.seed}",
+                      "session_timeout": f"{self.session}s"},
+            "postgres": {
+                "dsn": f"host=127.0.0.1 port={proxy.port} user={ROLE} password={PASSWORD} "
+                       f"dbname={self.database} sslmode=disable gssencmode=disable",
+                "write": {"max_rows": self.max_rows, "timeout": "3s"}},
+            "commands": {"sensor": {"topics": self.topics}},
+            "queries": {"sensor": {}},
+        }
+        return Member(number, Cqrsd(self.workshop, config, f"member-{number}"), proxy)
+
+    # ---- as the administrator ----
+
+    def connect(self, user="postgres"):
+        connection = psycopg2.connect(
+            f"host={self.postgres.directory} port={self.postgres.port} user={user} "
+            f"dbname={self.database} connect_timeout=10")
+        connection.autocommit = True
+        return connection
+
+    def sql(self, statement):
+        """The rows, or None for a statement without."""
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def insist(self, *statements):
+        """Until the server has done it: it may be away, or the table locked."""
+        def done():
+            try:
+                for statement in statements:
+                    self.sql(statement)
+                return True
+            except psycopg2.Error:
+                return False
+
+        wait_until(done, 120, f"PostgreSQL does {statements}", 0.1)
+
+    @contextmanager
+    def server(self):
+        """For who stops and starts PostgreSQL: it is up before and after."""
+        with self.server_lock:
+            yield self.postgres
+            if self.postgres.process is None:
+                self.postgres.start()
+
+    # ---- watching ----
+
+    def watch(self):
+        """Until stopped: members' lives and memory five times a second."""
+        self.watching = threading.Event()
+        self._watchers = [threading.Thread(target=target, name=target.__name__, daemon=True)
+                          for target in (self._watch_members, self._watch_progress)]
+        for thread in self._watchers:
+            thread.start()
+
+    def stop_watching(self):
+        self.watching.set()
+        for thread in self._watchers:
+            thread.join()
+
+    def _watch_members(self):
+        while not self.watching.wait(0.2):
+            for member in self.members:
+                if wrong := member.sample():
+                    self.complain(f"{member.name} {wrong}")
+
+    def _watch_progress(self):
+        told = time.monotonic()
+        while not self.watching.wait(0.5):
+            with suppress(psycopg2.Error):
+                self.applied = self.count_applied()
+            self.produced = len(self.load.ledger)
+            if time.monotonic() > told + 10:
+                told = time.monotonic()
+                memory = ", ".join(f"{m.most_memory / 1e6:.0f}" for m in self.members)
+                self.timeline.say("", f"{self.produced:,} messages sent, positions at "
+                                      f"{self.applied:,}, most memory {memory} MB")
+
+    def count_applied(self):
+        return int(self.sql("SELECT coalesce(sum(next_offset), 0) FROM cqrs.offsets")[0][0])
+
+    def positions(self):
+        return {(topic, partition): offset for topic, partition, offset in self.sql(
+            "SELECT topic, partition, next_offset FROM cqrs.offsets")}
+
+    # ---- the end ----
+
+    def readiness(self):
+        return {m.name: m.daemon.reasons() if m.should_run else "does not run"
+                for m in self.members}
+
+    def keep_logs(self):
+        """Where somebody can read them after the workshop is gone."""
+        to = BUILD / "faults" / f"seed-{self.seed}"
+        shutil.rmtree(to, ignore_errors=True)
+        to.mkdir(parents=True)
+        logs = {m.name.replace(" ", "-"): m.daemon.log_path for m in self.members}
+        logs |= {"postgres": self.postgres.directory / "log", "kafka": self.kafka.directory / "log"}
+        for name, path in logs.items():
+            if path.exists():
+                shutil.copy(path, to / f"{name}.log")
+        (to / "timeline").write_text("\n".join(self.timeline.lines) + "\n")
+        return to
+
+    def tear_down(self):
+        for member in self.members:
+            member.kill()
+            member.proxy.close()
