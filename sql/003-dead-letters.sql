@@ -31,13 +31,18 @@ BEGIN
 END
 $$;
 
--- As before, and also those who sleep on the dead letters of the group.
+-- As before, and also those who sleep on the dead letters of the group.  Who it
+-- is says the transaction in the rows: what the session runs now need not be the
+-- Query that moved them.
 CREATE OR REPLACE FUNCTION cqrs.evict(consumer_group text, older_than interval) RETURNS integer
 LANGUAGE sql AS $$
     SELECT count(pg_terminate_backend(pid))::integer
     FROM pg_stat_activity
     WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
         AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - older_than
-        AND (strpos(query, format('cqrs.advance(%L', consumer_group)) > 0
-            OR strpos(query, format('cqrs.redrive(%L', consumer_group)) > 0)
+        AND backend_xid IN (
+            SELECT o.xmax FROM cqrs.offsets o WHERE o.consumer_group = evict.consumer_group
+            UNION ALL
+            SELECT l.xmax FROM cqrs.dead_letters l
+            WHERE l.consumer_group = evict.consumer_group AND l.resolution IS NULL)
 $$;

@@ -112,8 +112,6 @@ struct session {
 	struct packet *packet;
 	char *rest; /* of a Query: from the statement at hand on */
 	int64_t query_began;
-	bool advances; /* the last Query had cqrs.advance() in it */
-	bool fenced_query;
 	bool failed;         /* bound: nothing runs before the next Sync */
 	bool slowed;         /* the statement at hand has been slow already */
 	struct packet *copy; /* the data of the COPY at hand */

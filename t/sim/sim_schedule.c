@@ -32,8 +32,9 @@ struct schedule {
 	struct life lives[MEMBERS_MAX];
 	int n_members;
 	struct timer *append;
-	int64_t pace_us; /* between two messages, about */
-	bool leaving;    /* all is stored: nobody starts again */
+	int64_t pace_us;      /* between two messages, about */
+	struct life *stopped; /* for good; NULL: nobody */
+	bool leaving;         /* all is stored: nobody starts again */
 };
 
 /* ---- chance ---- */
@@ -92,19 +93,31 @@ static void on_life(void *arg)
 		timer_arm(life->timer, 500 * MS);
 }
 
+/* One of several may stay so, and then nothing else befalls it: the others must do without it. */
+static void stop(struct schedule *s, struct life *life)
+{
+	struct sim *sim = &s->sim;
+	int64_t until = sim->now + sim_between(sim, 1, 25) * SEC;
+	if (s->n_members > 1 && !s->stopped && sim_chance(sim, 20)) {
+		s->stopped = life;
+		until = INT64_MAX / 2;
+	}
+	member_stop(life->member, until);
+}
+
 static void disturb(struct schedule *s)
 {
 	struct sim *sim = &s->sim;
 	int number = (int)sim_random(sim, (uint32_t)s->n_members);
 	struct life *life = &s->lives[number];
 	enum member_state state = member_state(life->member);
-	if (state == MEMBER_DOWN || sim->now > sim->faults_until)
+	if (state == MEMBER_DOWN || sim->now > sim->faults_until || s->stopped == life)
 		return;
 	if (sim_fault(sim, FAULT_CRASH, number)) {
 		member_crash(life->member);
 		timer_arm(life->timer, sim_delay(sim, 20 * SEC));
 	} else if (sim_fault(sim, FAULT_STOP, number)) {
-		member_stop(life->member, sim->now + sim_between(sim, 1, 25) * SEC);
+		stop(s, life);
 	} else if (state == MEMBER_UP && sim_fault(sim, FAULT_LEAVE, number)) {
 		member_leave(life->member);
 		timer_arm(life->timer, sim_delay(sim, 20 * SEC));
@@ -197,6 +210,8 @@ static void play(struct schedule *s)
 		run_until(s, sim->now + sim_between(sim, 1, 40) * SEC, never);
 	s->leaving = true;
 	sim->faults_left = 0;
+	if (s->stopped && member_state(s->stopped->member) != MEMBER_DOWN)
+		member_crash(s->stopped->member);
 	for (int i = 0; i < s->n_members && !sim->failed; i++)
 		if (member_state(s->lives[i].member) == MEMBER_UP)
 			member_leave(s->lives[i].member);

@@ -375,13 +375,11 @@ static void begin(struct session *session, struct packet *packet)
 	session->rest = packet->text;
 	switch (packet->kind) {
 	case PACKET_QUERY:
-		session->advances = strstr(packet->text, "cqrs.advance(") != NULL;
 		say(session->sim, session->member, "session %d runs: %s", session->id,
 		    packet->text);
 		step_query(session);
 		break;
 	case PACKET_BOUND:
-		session->advances = false;
 		step_bound(session);
 		break;
 	case PACKET_SYNC:

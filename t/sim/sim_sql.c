@@ -153,10 +153,11 @@ static enum step run_begin(struct session *session, char *sql)
 	return answer_command(session, "BEGIN");
 }
 
+/* Outside of a block it ends the implicit transaction of the Query so far. */
 static enum step run_commit(struct session *session, char *sql)
 {
 	(void)sql;
-	if (session->aborted || !session->block) {
+	if (session->aborted) {
 		session_roll_back(session);
 		return answer_command(session, "ROLLBACK");
 	}
@@ -283,6 +284,14 @@ static enum step run_add_offsets(struct session *session, char *sql)
 	return answer(session, sql_command("INSERT 0", added));
 }
 
+static bool has_moved(const struct session *session)
+{
+	for (size_t i = 0; i < session->n_changes; i++)
+		if (session->changes[i].kind == CHANGE_OFFSET)
+			return true;
+	return false;
+}
+
 /* Ends sessions that wait for a member in the middle of a transaction that is too old. */
 static enum step run_evict(struct session *session, char *sql)
 {
@@ -296,7 +305,7 @@ static enum step run_evict(struct session *session, char *sql)
 		bool waits = other->copy_asked && !other->copy && STAILQ_EMPTY(&other->arrived);
 		bool idle = other->block && !other->packet && STAILQ_EMPTY(&other->arrived);
 		next = TAILQ_NEXT(other, link);
-		if (other == session || !other->began || !(waits || idle) || !other->advances ||
+		if (other == session || !other->began || !(waits || idle) || !has_moved(other) ||
 		    other->began >= session->sim->now - older)
 			continue;
 		session_kill(other, "57P01", "evicted");

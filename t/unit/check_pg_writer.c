@@ -949,6 +949,22 @@ START_TEST(evicts_a_member_that_sleeps_on_the_offsets)
 }
 END_TEST
 
+START_TEST(evicts_a_member_that_sleeps_in_another_query)
+{
+	PGconn *asleep = PQconnectdb(pg_server_dsn);
+	PQclear(PQexec(asleep, "BEGIN; SELECT cqrs.advance('g''1', '{t}', '{0}', '{10}', '{20}')"));
+	PQclear(PQexec(asleep, "COPY plain FROM STDIN BINARY"));
+	pg_writer_free(writer);
+	config.timeout_us = 1000000;
+	writer = pg_writer_new(loop, &config, metrics, health, on_stored, &done);
+	put(PLAIN, 1, 1);
+	stored();
+	expect_rows("plain", "1:1");
+	expect_offset("11");
+	PQfinish(asleep);
+}
+END_TEST
+
 START_TEST(evicts_a_member_that_sleeps_on_the_letters)
 {
 	add_letters();
@@ -1004,6 +1020,7 @@ static void add_tests(TCase *cases)
 	tcase_add_test(cases, a_cancelled_batch_is_the_callers_again);
 	tcase_add_test(cases, a_batch_at_work_is_left_to_its_fate);
 	tcase_add_test(cases, evicts_a_member_that_sleeps_on_the_offsets);
+	tcase_add_test(cases, evicts_a_member_that_sleeps_in_another_query);
 	tcase_add_test(cases, evicts_a_member_that_sleeps_on_the_letters);
 }
 
