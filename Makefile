@@ -127,6 +127,10 @@ check-unit: need-check $(UNIT) ## the unit tests
 sim: need-build $(BUILD)/sim ## SEEDS=20000 schedules of the simulated write path, or SEED=4711 with its timeline
 	$(BUILD)/sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS))
 
+.PHONY: sim-mutants
+sim-mutants: need-check $(BUILD)/sim ## breaks the write path in many ways: the simulation must find each
+	@BUILD="$(BUILD)" SIM_OBJ="$(SIM_OBJ)" LIBS="$(LIBS)" COMPILE="$(CC) $(ALL_CFLAGS) $(LDFLAGS)" t/sim/mutants $(MUTANTS)
+
 .PHONY: check-sim
 check-sim: need-check $(BUILD)/sim ## two minutes of them, from seed 1 on
 	$(BUILD)/sim --seconds 120 --jobs $(JOBS)

@@ -35,6 +35,7 @@ struct campaign {
 	uint64_t first, last; /* seeds */
 	int64_t seconds;      /* 0: until the last */
 	int jobs;
+	bool brief;         /* without the timeline of what fails */
 	struct job *shared; /* one for each process */
 };
 
@@ -183,7 +184,7 @@ static int run_campaign(struct campaign *campaign)
 	for (int i = 0; i < campaign->jobs; i++)
 		pids[i] = start(campaign, i);
 	bool ok = wait_for_all(campaign, pids);
-	if (!ok)
+	if (!ok && !campaign->brief)
 		print_timelines(campaign);
 	print_sum(campaign, began);
 	return ok ? 0 : 1;
@@ -202,11 +203,10 @@ static void parse_seeds(struct campaign *campaign, const char *text)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seeds", required_argument, NULL, 's'},
-	                                        {"seed", required_argument, NULL, '1'},
-	                                        {"seconds", required_argument, NULL, 't'},
-	                                        {"jobs", required_argument, NULL, 'j'},
-	                                        {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+	    {"seeds", required_argument, NULL, 's'},   {"seed", required_argument, NULL, '1'},
+	    {"seconds", required_argument, NULL, 't'}, {"jobs", required_argument, NULL, 'j'},
+	    {"brief", no_argument, NULL, 'b'},         {NULL, 0, NULL, 0}};
 	struct campaign campaign = {.first = 1, .last = UINT64_MAX / 2, .jobs = 1};
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -218,6 +218,9 @@ int main(int argc, char **argv)
 			return replay(strtoull(optarg, NULL, 10));
 		case 't':
 			campaign.seconds = atoi(optarg);
+			break;
+		case 'b':
+			campaign.brief = true;
 			break;
 		case 'j':
 			campaign.jobs = atoi(optarg);
