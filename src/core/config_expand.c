@@ -33,23 +33,24 @@ static bool read_all(int fd, struct buf *text)
 	return n == 0 && !text->failed;
 }
 
-static bool read_file(const char *path, struct buf *text)
+/* NULL, or why it is not to be read. */
+static const char *read_file(const char *path, struct buf *text)
 {
 	struct stat st;
+	const char *why = NULL;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return false;
-	bool ok = fstat(fd, &st) == 0;
-	/* A pipe or a terminal could keep the daemon waiting for ever. */
-	if (ok && !S_ISREG(st.st_mode)) {
-		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-		ok = false;
-	}
-	ok = ok && read_all(fd, text);
-	int error = errno;
+		return strerror(errno);
+	if (fstat(fd, &st))
+		why = strerror(errno);
+	else if (!S_ISREG(st.st_mode)) /* a pipe or a terminal could keep us waiting for ever */
+		why = strerror(S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+	else if (st.st_mode & S_IWOTH)
+		why = "everybody can write it, chmod o-w";
+	else if (!read_all(fd, text))
+		why = strerror(errno);
 	close(fd);
-	errno = error;
-	return ok;
+	return why;
 }
 
 static bool expand_file(const char *name, size_t len, const char *path, struct buf *out,
@@ -60,9 +61,10 @@ static bool expand_file(const char *name, size_t len, const char *path, struct b
 	if (name[0] != '/' && slash)
 		buf_add(&full, path, (size_t)(slash + 1 - path));
 	buf_add(&full, name, len);
-	bool ok = read_file(buf_str(&full), &text);
+	const char *reason = read_file(buf_str(&full), &text);
+	bool ok = !reason;
 	if (!ok) {
-		buf_printf(why, "cannot read %s: %s", buf_str(&full), strerror(errno));
+		buf_printf(why, "cannot read %s: %s", buf_str(&full), reason);
 	} else if (text.len && memchr(text.data, '\0', text.len)) {
 		buf_printf(why, "%s has a NUL byte in it", buf_str(&full));
 		ok = false;

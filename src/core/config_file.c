@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 struct reader {
@@ -304,6 +305,13 @@ struct config_node *config_file_parse(struct arena *arena, const char *path, con
 	return root;
 }
 
+/* It has passwords, and says which code is run. */
+static bool is_open_to_all(FILE *file)
+{
+	struct stat st;
+	return fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & S_IWOTH;
+}
+
 struct config_node *config_file_read(struct arena *arena, const char *path,
                                      struct mistakes *mistakes)
 {
@@ -318,6 +326,8 @@ struct config_node *config_file_read(struct arena *arena, const char *path,
 	} while (n > 0 && text.len <= CONFIG_FILE_MAX);
 	if (!file || ferror(file))
 		mistakes_add(mistakes, 0, 0, "cannot be read: %s", strerror(errno));
+	else if (is_open_to_all(file))
+		mistakes_add(mistakes, 0, 0, "can be written by everybody: chmod o-w %s", path);
 	else
 		root =
 		    config_file_parse(arena, path, text.len ? text.data : "", text.len, mistakes);

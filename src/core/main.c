@@ -3,6 +3,7 @@
 #include "command_line.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Where stdin, stdout or stderr was closed, no socket and no file may take its number. */
@@ -19,5 +20,7 @@ static void occupy_standard_descriptors(void)
 int main(int argc, char **argv)
 {
 	occupy_standard_descriptors();
+	/* Sockets with a path are for us and our group. */
+	umask(S_IRWXO);
 	return command_line_run(argc, argv);
 }

@@ -214,6 +214,32 @@ START_TEST(reads_a_file)
 }
 END_TEST
 
+START_TEST(refuses_what_everybody_can_write)
+{
+	char secret[80];
+	FILE *file = fopen(path, "w");
+	fputs("dsn: \"password=${file:secret}\"\n", file);
+	fclose(file);
+	snprintf(secret, sizeof secret, "%s/secret", directory);
+	file = fopen(secret, "w");
+	fputs("hunter2\n", file);
+	fclose(file);
+	chmod(path, 0666);
+	chmod(secret, 0600);
+	ck_assert_ptr_null(config_file_read(arena, path, mistakes));
+	mistakes_write(mistakes, &out);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "can be written by everybody: chmod o-w"));
+	chmod(path, 0660);
+	ck_assert_ptr_nonnull(config_file_read(arena, path, mistakes));
+	ck_assert_uint_eq(mistakes_count(mistakes), 1);
+	chmod(secret, 0622);
+	buf_clear(&out);
+	config_file_read(arena, path, mistakes);
+	mistakes_write(mistakes, &out);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "/secret: everybody can write it, chmod o-w"));
+}
+END_TEST
+
 START_TEST(expands_environment_variables)
 {
 	setenv("CHECK_FULL", "x: y # z", 1);
@@ -345,6 +371,7 @@ int main(void)
 	tcase_add_test(tc, refuses_a_file_that_is_too_long);
 	tcase_add_test(tc, says_why_a_file_cannot_be_read);
 	tcase_add_test(tc, reads_a_file);
+	tcase_add_test(tc, refuses_what_everybody_can_write);
 	tcase_add_test(tc, expands_environment_variables);
 	tcase_add_test(tc, tells_what_cannot_be_expanded_and_reads_on);
 	tcase_add_test(tc, expands_the_contents_of_files);
