@@ -44,7 +44,8 @@ static bool is_alive(const struct attempt *attempt, uint32_t element)
 
 static int compare(const void *left, const void *right)
 {
-	const struct batch_row *a = left, *b = right;
+	const struct batch_row *a = ((const struct attempt_row *)left)->row;
+	const struct batch_row *b = ((const struct attempt_row *)right)->row;
 	if (a->key[0] != b->key[0])
 		return a->key[0] < b->key[0] ? -1 : 1;
 	if (a->key[1] != b->key[1])
@@ -72,12 +73,15 @@ static void drop_repeated(struct attempt_rows *rows)
 	if (!table->key_is_exact || table->def->on_duplicate == CQRS_DUPLICATE_REFUSE)
 		return;
 	for (size_t i = 0; i < rows->n; i++) {
-		const struct batch_row *row = &rows->rows[i];
-		struct batch_row *last = kept ? &rows->rows[kept - 1] : NULL;
-		if (!last || row->key[0] != last->key[0] || row->key[1] != last->key[1])
-			rows->rows[kept++] = *row;
-		else if (table->def->on_duplicate == CQRS_DUPLICATE_UPDATE)
-			*last = *row;
+		const struct batch_row *row = rows->rows[i].row;
+		struct attempt_row *last = kept ? &rows->rows[kept - 1] : NULL;
+		if (!last || row->key[0] != last->row->key[0] || row->key[1] != last->row->key[1]) {
+			rows->rows[kept++] = rows->rows[i];
+			continue;
+		}
+		last->repeated = true;
+		if (table->def->on_duplicate == CQRS_DUPLICATE_UPDATE)
+			last->row = row;
 	}
 	rows->repeated = rows->n - kept;
 	rows->n = kept;
@@ -99,23 +103,43 @@ static bool choose_rows(struct attempt *attempt, int table)
 	}
 	for (size_t i = 0; i < rows->source->n; i++)
 		if (is_alive(attempt, rows->source->rows[i].element))
-			rows->rows[rows->n++] = rows->source->rows[i];
+			rows->rows[rows->n++] = (struct attempt_row){.row = &rows->source->rows[i]};
 	if (rows->source->table->n_key)
 		sort(rows);
 	drop_repeated(rows);
 	return true;
 }
 
-bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, bool staged)
+static bool has_rows(const struct attempt *attempt)
+{
+	for (int i = 0; i < attempt->batch->n_tables; i++)
+		if (attempt->tables[i].n)
+			return true;
+	return false;
+}
+
+/* Nothing but sifting enforces `references`. */
+bool attempt_has_references(const struct attempt *attempt)
+{
+	for (int i = 0; i < attempt->batch->n_tables; i++)
+		if (attempt->tables[i].n && attempt->batch->tables[i].table->has_references)
+			return true;
+	return false;
+}
+
+bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, unsigned way)
 {
 	const struct cqrs_batch *batch = attempt->batch;
 	attempt->low = low;
 	attempt->high = high;
-	attempt->staged = staged;
+	attempt->needed = ATTEMPT_DIRECT;
 	attempt->n_events = attempt->n_dead = 0;
 	for (int i = 0; i < batch->n_tables; i++)
 		if (!choose_rows(attempt, i))
 			return false;
+	attempt->way = !has_rows(attempt)                ? ATTEMPT_DIRECT
+	               : attempt_has_references(attempt) ? way | ATTEMPT_SIFT
+	                                                 : way;
 	for (size_t i = 0; i < batch->n_events; i++)
 		attempt->n_events += is_alive(attempt, batch->events[i].element);
 	for (size_t i = 0; i < batch->n_refusals; i++)
@@ -146,19 +170,17 @@ bool attempt_wants(const struct attempt *attempt, const struct batch_statement *
 	                                        : is_alive(attempt, statement->element);
 }
 
-bool attempt_needs_staging(const struct attempt *attempt)
+static size_t stored(const struct attempt *attempt, int table)
 {
-	for (int i = 0; i < attempt->batch->n_tables; i++)
-		if (attempt->tables[i].n && attempt->batch->tables[i].table->has_references)
-			return true;
-	return false;
+	const struct attempt_rows *rows = &attempt->tables[table];
+	return attempt->way & ATTEMPT_STORE ? rows->stored : rows->n - rows->refused;
 }
 
 size_t attempt_stored(const struct attempt *attempt)
 {
 	size_t n = 0;
 	for (int i = 0; i < attempt->batch->n_tables; i++)
-		n += attempt->staged ? attempt->tables[i].stored : attempt->tables[i].n;
+		n += stored(attempt, i);
 	return n;
 }
 
@@ -168,8 +190,16 @@ size_t attempt_duplicates(const struct attempt *attempt)
 	for (int i = 0; i < attempt->batch->n_tables; i++) {
 		const struct attempt_rows *rows = &attempt->tables[i];
 		n += rows->repeated + rows->present;
-		if (attempt->staged && rows->n > rows->stored + rows->refused)
-			n += rows->n - rows->stored - rows->refused;
+		if (rows->n > rows->refused + stored(attempt, i))
+			n += rows->n - rows->refused - stored(attempt, i);
 	}
 	return n;
+}
+
+unsigned attempt_needed(const struct attempt *attempt)
+{
+	size_t repeated = 0;
+	for (int i = 0; i < attempt->batch->n_tables; i++)
+		repeated += attempt->tables[i].repeated;
+	return attempt->needed | (attempt_duplicates(attempt) > repeated ? ATTEMPT_STORE : 0);
 }

@@ -3,9 +3,12 @@
  * One try to store a range of a batch: which rows in which order, the SQL
  * around them, and the bytes of each COPY.
  *
- * Direct: rows are copied straight into their tables, sorted by key.
- * Staged: into temporary tables first, from where cqrs.store() moves what the
- * database accepts; the rest is known by its number.
+ * Directly, rows are copied straight into their tables, sorted by key.  There are
+ * two ways by temporary tables, which go together:
+ * Sifted: cqrs.sift() finds what the tables would refuse, all of it at once, and
+ * the others are copied as they would be directly.
+ * Stored: cqrs.store() moves the rows on, which knows what to do with duplicates,
+ * and halves what is refused until it knows the row.
  */
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
@@ -13,24 +16,33 @@
 #include "batch.h"
 #include "buf.h"
 
+enum { ATTEMPT_DIRECT = 0, ATTEMPT_SIFT = 1, ATTEMPT_STORE = 2 };
+
+struct attempt_row {
+	const struct batch_row *row;
+	bool repeated; /* another one with its key gave way to it */
+	bool refused;
+};
+
 struct attempt_rows {
 	const struct batch_rows *source;
-	struct batch_row *rows; /* sorted, alive, in the range */
+	struct attempt_row *rows; /* sorted, alive, in the range */
 	size_t n, cap;
 	size_t repeated; /* left out: the same key twice in the range */
-	size_t present;  /* staged: rows that update one that was there */
-	size_t stored;   /* staged: what cqrs.store() said */
+	size_t present;  /* rows that update one that was there, if that was looked up */
+	size_t stored;   /* what cqrs.store() said */
 	size_t refused;
 };
 
 /* What the nth COPY of a simple Query carries. */
-enum attempt_copy { ATTEMPT_ROWS, ATTEMPT_EVENTS, ATTEMPT_DEAD_LETTERS };
+enum attempt_copy { ATTEMPT_STAGE, ATTEMPT_ROWS, ATTEMPT_EVENTS, ATTEMPT_DEAD_LETTERS };
 
 struct attempt {
 	struct cqrs_batch *batch;
 	const char *group;
 	uint32_t low, high; /* the messages low <= i < high */
-	bool staged;
+	unsigned way;       /* ATTEMPT_SIFT | ATTEMPT_STORE */
+	unsigned needed;
 	struct attempt_rows *tables; /* batch->n_tables of them */
 	size_t n_events, n_dead;
 	/* the COPYs of the Query at hand, and where the current one stands */
@@ -51,18 +63,23 @@ void attempt_release(struct attempt *attempt);
 
 /*
  * Chooses and sorts what is alive in the range; false when memory is out.  To
- * be called again after the batch has learned of refusals.
+ * be called again after the batch has learned of refusals.  What `references`
+ * ask for is at least sifted.
  */
-bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, bool staged);
+bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, unsigned way);
 
 /* Appends the statements; `attempt_copy_data` then serves their COPYs in order. */
-void attempt_rows_sql(struct attempt *attempt, struct buf *sql);    /* direct */
-void attempt_staging_sql(struct attempt *attempt, struct buf *sql); /* staged */
+void attempt_staging_sql(struct attempt *attempt, struct buf *sql); /* sifts, stores */
+void attempt_rows_sql(struct attempt *attempt, struct buf *sql);    /* unless stored so */
 void attempt_rest_sql(struct attempt *attempt, struct buf *sql);    /* events, dead letters */
 /* Forgets the COPYs of the Query before. */
 void attempt_begin_sql(struct attempt *attempt);
 /* False when the nth COPY is complete, or (`chunk.failed`) memory is out. */
 bool attempt_copy_data(struct attempt *attempt, int nth, const char **data, size_t *len);
+
+/* For attempt_stage.c. */
+void attempt_add_copy(struct attempt *attempt, enum attempt_copy what, int table);
+bool attempt_has_references(const struct attempt *attempt);
 
 /*
  * Reads an answer of the staging SQL: counts, and marks refused elements dead
@@ -79,9 +96,10 @@ size_t attempt_stored(const struct attempt *attempt);
 bool attempt_wants(const struct attempt *attempt, const struct batch_statement *statement);
 bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal);
 
+/* The way that it would have taken, as far as the answers tell. */
+unsigned attempt_needed(const struct attempt *attempt);
+
 /* Whether the range asks for anything but rows and events. */
 bool attempt_has_statements(const struct attempt *attempt);
-/* Whether the rows need staging whatever happens, because of `references`. */
-bool attempt_needs_staging(const struct attempt *attempt);
 
 #endif

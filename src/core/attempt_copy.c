@@ -17,10 +17,10 @@ static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 static void add_row(struct attempt *attempt, const struct attempt_rows *rows, size_t n)
 {
 	const struct batch_rows *source = rows->source;
-	const struct batch_row *row = &rows->rows[n];
+	const struct batch_row *row = rows->rows[n].row;
 	const char *tuple = source->tuples.data + row->offset;
 	const char *end = tuple + row->len;
-	if (attempt->staged) {
+	if (attempt->copies[attempt->current].what == ATTEMPT_STAGE) {
 		/* One field more, in front: its number. */
 		buf_put16(&attempt->chunk, (uint16_t)(source->table->n_columns + 1));
 		buf_put32(&attempt->chunk, 4);
@@ -34,8 +34,9 @@ static void add_row(struct attempt *attempt, const struct attempt_rows *rows, si
 static bool add_rows(struct attempt *attempt, int table)
 {
 	const struct attempt_rows *rows = &attempt->tables[table];
-	while (attempt->next < rows->n && attempt->chunk.len < PIECE)
-		add_row(attempt, rows, attempt->next++);
+	for (; attempt->next < rows->n && attempt->chunk.len < PIECE; attempt->next++)
+		if (!rows->rows[attempt->next].refused)
+			add_row(attempt, rows, attempt->next);
 	return attempt->next < rows->n;
 }
 
@@ -143,6 +144,7 @@ static bool add_dead_letters(struct attempt *attempt)
 static bool add_some(struct attempt *attempt)
 {
 	switch (attempt->copies[attempt->current].what) {
+	case ATTEMPT_STAGE:
 	case ATTEMPT_ROWS:
 		return add_rows(attempt, attempt->copies[attempt->current].table);
 	case ATTEMPT_EVENTS:

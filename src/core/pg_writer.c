@@ -59,7 +59,7 @@ static void send_storing(struct pg_writer *writer)
 		begin(writer);
 	else if (!writer->in_transaction)
 		fence_move_sql(&writer->fence, &writer->sql);
-	if (!writer->attempt.staged)
+	if (!(writer->attempt.way & ATTEMPT_STORE))
 		attempt_rows_sql(&writer->attempt, &writer->sql);
 	attempt_rest_sql(&writer->attempt, &writer->sql);
 	if (writer->config->rehearsal)
@@ -107,10 +107,8 @@ void writer_try(struct pg_writer *writer)
 	writer->in_transaction = false;
 	bool ok = writer->attempt.batch ||
 	          attempt_init(&writer->attempt, writer->batch, writer->config->group);
-	ok = ok && attempt_prepare(&writer->attempt, writer->low, writer->high, writer->staged) &&
+	ok = ok && attempt_prepare(&writer->attempt, writer->low, writer->high, writer->way) &&
 	     fence_aim(&writer->fence, writer->batch, writer->low, writer->high);
-	if (ok && !writer->staged && attempt_needs_staging(&writer->attempt))
-		writer->attempt.staged = true;
 	if (!ok)
 		timer_arm(writer->timer, 100000); /* out of memory: others may give some back */
 	else if (attempt_has_statements(&writer->attempt))
@@ -121,10 +119,10 @@ void writer_try(struct pg_writer *writer)
 
 void writer_statements_done(struct pg_writer *writer)
 {
-	if (writer->attempt.staged)
-		send_staging(writer);
-	else
+	if (writer->attempt.way == ATTEMPT_DIRECT)
 		send_storing(writer);
+	else
+		send_staging(writer);
 }
 
 void writer_again(struct pg_writer *writer, int64_t wait_us)
@@ -211,6 +209,7 @@ static void on_answer(struct pg_writer *writer)
 			writer_wait(writer, "53200", "out of memory", false);
 		break;
 	case WRITER_STAGING:
+		writer->needed |= attempt_needed(&writer->attempt);
 		if (writer->out_of_memory)
 			writer_wait(writer, "53200", "out of memory", false);
 		else if (writer->redo)
@@ -355,9 +354,8 @@ void pg_writer_store(struct pg_writer *writer, struct cqrs_batch *batch)
 	writer->batch = batch;
 	writer->low = 0;
 	writer->high = (uint32_t)batch->n_messages;
-	if (writer->staged_left)
-		writer->staged_left--;
-	writer->staged = writer->staged_left > 0;
+	writer->way = writer->habit.usual;
+	writer->needed = ATTEMPT_DIRECT;
 	writer_try(writer);
 }
 

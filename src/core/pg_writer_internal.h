@@ -23,6 +23,15 @@ enum writer_state {
 	WRITER_WAITING,    /* for the connection or for better times */
 };
 
+/* How ranges are begun: as the ones before had to be stored. */
+struct writer_habit {
+	unsigned usual; /* ATTEMPT_SIFT | ATTEMPT_STORE */
+	unsigned most;  /* that was needed by the */
+	int quiet;      /* ranges in a row that needed less than the usual */
+	int patience;   /* so many, and then less is tried */
+	bool trying;    /* less, for the first time since */
+};
+
 struct writer_statement {
 	struct pg_request request;
 	struct pg_writer *writer;
@@ -49,9 +58,10 @@ struct pg_writer {
 	enum writer_state state;
 	struct cqrs_batch *batch;
 	struct attempt attempt;
-	struct fence fence;  /* of the range at hand */
-	uint32_t low, high;  /* the messages to try next */
-	bool staged;         /* how */
+	struct fence fence;   /* of the range at hand */
+	uint32_t low, high;   /* the messages to try next */
+	unsigned way, needed; /* as in struct attempt */
+	struct writer_habit habit;
 	int64_t wait_us;     /* after the ROLLBACK; 0: again at once */
 	bool in_transaction; /* an explicit one */
 	bool unknown;        /* the COMMIT was on its way when the connection was lost */
@@ -60,7 +70,6 @@ struct pg_writer {
 	bool blocked;        /* somebody held a lock for too long */
 	bool fenced;         /* as soon as the ROLLBACK is done */
 	bool out_of_memory;  /* while reading an answer */
-	int staged_left;     /* batches to be staged at once, since duplicates are about */
 	int tries;           /* that failed in a row */
 	int64_t began_us;
 	char why[600];
@@ -82,11 +91,19 @@ enum verdict {
 	VERDICT_FENCED,    /* the offsets are not where we left them */
 	VERDICT_DUPLICATE, /* a key is there already */
 	VERDICT_DATA,      /* the data is at fault: class 22, 23, 44, P0 and the like */
+	VERDICT_FORMAT,    /* a column is of another type than ours: COPY cannot, INSERT may */
 	VERDICT_TOO_BIG,   /* less at a time may do: 53200, class 54, 57014 */
 	VERDICT_SCHEMA,    /* our mistake or the administrator's: class 42 and the like */
 	VERDICT_TRANSIENT, /* time heals it */
 };
 enum verdict writer_verdict(const char *sqlstate);
+
+/* ---- writer_habit.c ---- */
+
+/* A range was refused, and is tried again in another way. */
+void writer_habit_refused(struct writer_habit *habit, unsigned next);
+/* A range is stored, and would have been if it had begun as `needed`. */
+void writer_habit_stored(struct writer_habit *habit, unsigned needed);
 
 /* ---- writer_statements.c ---- */
 

@@ -77,7 +77,9 @@ void writer_stored(struct pg_writer *writer)
 	writer->unknown = writer->in_transaction = false;
 	writer->low = writer->high;
 	writer->high = (uint32_t)batch->n_messages;
-	writer->staged = writer->staged_left > 0;
+	writer_habit_stored(&writer->habit, writer->needed);
+	writer->way = writer->habit.usual;
+	writer->needed = ATTEMPT_DIRECT;
 	if (writer->low == writer->high)
 		writer_finish(writer, false);
 	else
@@ -140,6 +142,19 @@ static void divide(struct pg_writer *writer, const struct pg_error *error)
 		writer_again(writer, 0);
 }
 
+/* The range is refused: by `first`, or else by both ways, it is known which row of it is. */
+static void another_way(struct pg_writer *writer, unsigned first, const struct pg_error *error)
+{
+	unsigned way = writer->attempt.way;
+	if (way == (ATTEMPT_SIFT | ATTEMPT_STORE)) {
+		divide(writer, error);
+		return;
+	}
+	writer->way = way & first ? ATTEMPT_SIFT | ATTEMPT_STORE : way | first;
+	writer_habit_refused(&writer->habit, writer->way);
+	writer_again(writer, 0);
+}
+
 void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 {
 	/* Nothing of an implicit transaction is left; an explicit one wants its ROLLBACK. */
@@ -153,15 +168,16 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 		}
 		break;
 	case VERDICT_DUPLICATE:
+		another_way(writer, ATTEMPT_STORE, error);
+		break;
 	case VERDICT_DATA:
-		if (writer_verdict(error->sqlstate) == VERDICT_DUPLICATE)
-			writer->staged_left = STAGED_BATCHES;
-		if (writer->attempt.staged) {
-			divide(writer, error);
-		} else {
-			writer->staged = true;
-			writer_again(writer, 0);
-		}
+		another_way(writer, ATTEMPT_SIFT, error);
+		break;
+	case VERDICT_FORMAT:
+		if (writer->attempt.way & ATTEMPT_STORE)
+			writer_wait(writer, error->sqlstate, error->message, true);
+		else
+			another_way(writer, ATTEMPT_STORE, error);
 		break;
 	case VERDICT_TOO_BIG:
 		/* A message is refused for its own size (class 54), not for a server that is slow.

@@ -12,8 +12,10 @@ static const struct {
     {FENCE_LOST, VERDICT_FENCED},
     {"0", VERDICT_SCHEMA},     /* feature not supported, and other mistakes of a statement */
     {"08", VERDICT_TRANSIENT}, /* connection exception */
+    {"08P01", VERDICT_FORMAT}, /* protocol violation: a value has too few bytes for its column */
     {"2", VERDICT_SCHEMA},     /* cardinality, cursors, roles, routines */
     {"22", VERDICT_DATA},      /* data exception */
+    {"22P03", VERDICT_FORMAT}, /* invalid binary representation: or too many */
     {"23", VERDICT_DATA},      /* integrity constraint violation */
     {"23505", VERDICT_DUPLICATE},
     {"25", VERDICT_TRANSIENT},  /* transaction state: read-only after a failover */

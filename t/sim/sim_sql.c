@@ -532,20 +532,42 @@ static void add_refused(PGresult *result, int table, int32_t n, const char *stat
 	set_text(result, row, 4, "refused by the database");
 }
 
-/* "DELETE FROM cqrs_stage_N s WHERE … NOT EXISTS (…) RETURNING …" */
-static enum step run_check_reference(struct session *session, char *sql)
+/* Why sifting takes the row out; NULL: it does not.  The catalog knows about every second check. */
+static const char *sifted(const struct session *session, int table, const struct sim_row *row)
 {
-	int table = atoi(sql + strlen("DELETE FROM cqrs_stage_"));
+	bool has_parent = table == SIM_CHILDREN || table == SIM_REFERRING;
+	if (row->bad && row->element % 2 == 0)
+		return "23514";
+	return has_parent && !find_parent(session, row->k) ? "23503" : NULL;
+}
+
+static void sift(struct session *session, int table, PGresult *result)
+{
 	struct stage *stage = &session->stages[table];
-	PGresult *result = make_rows(5, refused_names);
 	size_t kept = 0;
 	for (size_t i = 0; i < stage->n; i++) {
-		if (find_parent(session, stage->rows[i].k))
+		const char *state = sifted(session, table, &stage->rows[i]);
+		int row = PQntuples(result);
+		if (!state) {
 			stage->rows[kept++] = stage->rows[i];
-		else
-			add_refused(result, table, stage->rows[i].n, "23503");
+			continue;
+		}
+		set_number(result, row, 0, table);
+		set_number(result, row, 1, stage->rows[i].n);
+		set_text(result, row, 2, state);
+		set_text(result, row, 3, "sifted out");
 	}
 	stage->n = kept;
+}
+
+/* "SELECT * FROM cqrs.sift(ARRAY[N, N]::integer[], …)" */
+static enum step run_sift(struct session *session, char *sql)
+{
+	static const char *const names[] = {"cqrs_table", "refused", "state", "reason"};
+	PGresult *result = make_rows(4, names);
+	char *number = strchr(sql, '[');
+	while (*number != ']')
+		sift(session, (int)strtol(number + 1, &number, 10), result);
 	return answer(session, result);
 }
 
@@ -639,7 +661,8 @@ static const struct {
     {"INSERT INTO cqrs.offsets (", run_add_offsets, false},
     {"COPY ", run_copy, false},
     {"CREATE TEMP TABLE IF NOT EXISTS cqrs_stage_", run_nothing, false},
-    {"DELETE FROM cqrs_stage_", run_check_reference, false},
+    {"DROP INDEX IF EXISTS pg_temp.cqrs_stage_", run_nothing, false},
+    {"SELECT * FROM cqrs.sift(", run_sift, false},
     {"SELECT ", run_staged, false},
 };
 

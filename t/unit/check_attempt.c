@@ -11,6 +11,7 @@
 
 #define GROUP  "g"
 #define N_TEXT 16
+#define STAGED (ATTEMPT_SIFT | ATTEMPT_STORE)
 
 static const struct cqrs_column key_columns[] = {{.name = "k", .type = CQRS_INT4, .key = true},
                                                  {.name = "v", .type = CQRS_TEXT},
@@ -65,9 +66,9 @@ static void put(int table, int32_t key, const char *text)
 	end_message(batch);
 }
 
-static void prepare(uint32_t low, uint32_t high, bool staged)
+static void prepare(uint32_t low, uint32_t high, unsigned way)
 {
-	ck_assert(attempt_prepare(&attempt, low, high, staged));
+	ck_assert(attempt_prepare(&attempt, low, high, way));
 	attempt_begin_sql(&attempt);
 }
 
@@ -119,7 +120,7 @@ static const char *copied(int nth)
 	static char text[512];
 	struct field fields[8];
 	size_t at = 19, used = 0;
-	int n, skip = attempt.staged;
+	int n, skip = attempt.copies[nth].what == ATTEMPT_STAGE;
 	read_copy(nth);
 	text[0] = '\0';
 	for (int row = 0; (n = next_tuple(&at, fields)) >= 0; row++) {
@@ -140,7 +141,7 @@ START_TEST(sorts_rows_by_key)
 	put(REFUSE, -1, "b");
 	put(REFUSE, 2, "c");
 	put(REFUSE, 2, "d");
-	prepare(0, 4, false);
+	prepare(0, 4, ATTEMPT_DIRECT);
 	attempt_rows_sql(&attempt, &sql);
 	ck_assert_str_eq(buf_str(&sql), "COPY \"one\" (\"k\", \"v\") FROM STDIN BINARY;");
 	ck_assert_str_eq(copied(0), "-1b 2c 2d 3a");
@@ -157,7 +158,7 @@ START_TEST(of_one_key_the_first_or_the_last_stands)
 	put(UPDATE, 2, "a");
 	put(UPDATE, 1, "b");
 	put(UPDATE, 2, "c");
-	prepare(0, 6, false);
+	prepare(0, 6, ATTEMPT_DIRECT);
 	attempt_rows_sql(&attempt, &sql);
 	ck_assert_str_eq(copied(0), "1b 2a");
 	ck_assert_str_eq(copied(1), "1b 2c");
@@ -174,7 +175,7 @@ START_TEST(takes_a_range)
 		cqrs_publish(batch, "e", NULL, "{}");
 		end_message(batch);
 	}
-	prepare(1, 4, false);
+	prepare(1, 4, ATTEMPT_DIRECT);
 	attempt_rows_sql(&attempt, &sql);
 	ck_assert_str_eq(copied(0), "1x 2x 3x");
 	ck_assert_uint_eq(attempt.n_events, 3);
@@ -196,14 +197,14 @@ START_TEST(knows_which_refusals_are_dead_letters)
 	cqrs_refuse(batch, "counts for all");
 	end_message(batch);
 	put(IGNORE, 3, "x");
-	prepare(0, 3, false);
+	prepare(0, 3, ATTEMPT_DIRECT);
 	ck_assert_uint_eq(attempt.n_dead, 2);
 	ck_assert(attempt_is_dead_letter(&attempt, 0));
 	ck_assert(!attempt_is_dead_letter(&attempt, 1));
 	ck_assert(attempt_is_dead_letter(&attempt, 2));
 	attempt_rows_sql(&attempt, &sql);
 	ck_assert_str_eq(copied(0), "1x 3x");
-	prepare(1, 2, false);
+	prepare(1, 2, ATTEMPT_DIRECT);
 	ck_assert_uint_eq(attempt.n_dead, 1);
 }
 END_TEST
@@ -219,15 +220,15 @@ START_TEST(runs_the_statements_of_its_range_that_are_alive)
 	cqrs_execute(batch, &statement, NULL, CQRS_ANY_ROWS, NULL);
 	end_message(batch);
 	put(IGNORE, 1, "x");
-	prepare(0, 2, false);
+	prepare(0, 2, ATTEMPT_DIRECT);
 	ck_assert(!attempt_wants(&attempt, &batch->statements[0]));
 	ck_assert(attempt_wants(&attempt, &batch->statements[1]));
 	ck_assert(attempt_wants(&attempt, &batch->statements[2]));
 	ck_assert(attempt_has_statements(&attempt));
-	prepare(1, 2, false);
+	prepare(1, 2, ATTEMPT_DIRECT);
 	ck_assert(!attempt_wants(&attempt, &batch->statements[1]));
 	ck_assert(attempt_has_statements(&attempt));
-	prepare(2, 3, false);
+	prepare(2, 3, ATTEMPT_DIRECT);
 	ck_assert(!attempt_has_statements(&attempt));
 }
 END_TEST
@@ -243,7 +244,7 @@ START_TEST(copies_events_that_are_alive)
 	cqrs_publish(batch, "topic", "key", "{\"dead\":1}");
 	cqrs_refuse_element(batch, "no");
 	end_message(batch);
-	prepare(0, 1, false);
+	prepare(0, 1, ATTEMPT_DIRECT);
 	attempt_rest_sql(&attempt, &sql);
 	ck_assert_ptr_nonnull(
 	    strstr(buf_str(&sql), "COPY cqrs.outbox (topic, key, payload) FROM STDIN BINARY;"));
@@ -325,7 +326,7 @@ START_TEST(a_dead_letter_has_all_there_is_to_know)
 	cqrs_refuse(batch, "nothing");
 	end_message(batch);
 	ck_assert(batch_refuse(batch, batch_whole(batch, 0), "23514", "all"));
-	prepare(0, 2, false);
+	prepare(0, 2, ATTEMPT_DIRECT);
 	attempt_rest_sql(&attempt, &sql);
 	ck_assert_uint_eq(attempt.n_dead, 2);
 	read_copy(0);
@@ -364,7 +365,7 @@ START_TEST(a_dead_letter_of_an_element_has_its_part_alone)
 	cqrs_element(batch, 1, value + 4, 1);
 	cqrs_refuse_element(batch, "why");
 	end_message(batch);
-	prepare(0, 1, false);
+	prepare(0, 1, ATTEMPT_DIRECT);
 	attempt_rest_sql(&attempt, &sql);
 	read_copy(0);
 	next_tuple(&at, f);
@@ -382,7 +383,7 @@ START_TEST(a_dead_letter_without_a_part_of_its_own_says_so)
 	cqrs_element(batch, 1, NULL, 0);
 	cqrs_refuse_element(batch, "why");
 	end_message(batch);
-	prepare(0, 1, false);
+	prepare(0, 1, ATTEMPT_DIRECT);
 	attempt_rest_sql(&attempt, &sql);
 	read_copy(0);
 	next_tuple(&at, f);
@@ -401,7 +402,7 @@ START_TEST(a_part_that_is_refused_again_is_still_that_part)
 	cqrs_refuse(batch, "again");
 	end_message(batch);
 	ck_assert(batch_redrive(batch, &letter));
-	prepare(0, 1, false);
+	prepare(0, 1, ATTEMPT_DIRECT);
 	attempt_rest_sql(&attempt, &sql);
 	read_copy(0);
 	next_tuple(&at, f);
@@ -424,7 +425,7 @@ START_TEST(hands_a_big_payload_over_in_pieces)
 	cqrs_refuse(batch, "too long");
 	end_message(batch);
 	put(IGNORE, 1, "x");
-	prepare(0, 2, false);
+	prepare(0, 2, ATTEMPT_DIRECT);
 	attempt_rows_sql(&attempt, &sql);
 	attempt_rest_sql(&attempt, &sql);
 	ck_assert_str_eq(copied(0), "1x");
@@ -446,7 +447,7 @@ START_TEST(copies_many_rows)
 	size_t at = 19;
 	for (int i = 0; i < ROWS; i++)
 		put(IGNORE, ROWS - i, "some text");
-	prepare(0, ROWS, false);
+	prepare(0, ROWS, ATTEMPT_DIRECT);
 	attempt_rows_sql(&attempt, &sql);
 	read_copy(0);
 	for (int i = 1; i <= ROWS; i++) {
@@ -464,16 +465,16 @@ START_TEST(stages_with_numbers_and_checks_references)
 	            (struct cqrs_value[]){cqrs_text("n"), cqrs_bytes(CQRS_JSONB, "{}", 2)});
 	end_message(batch);
 	put(UPDATE, 1, "x");
-	prepare(0, 2, true);
+	prepare(0, 2, STAGED);
 	attempt_staging_sql(&attempt, &sql);
 	static const char *const parts[] = {
-	    "SET CONSTRAINTS ALL IMMEDIATE;",
-	    "CREATE TEMP TABLE IF NOT EXISTS cqrs_stage_3 (cqrs_n integer PRIMARY KEY,",
+	    "CREATE TEMP TABLE IF NOT EXISTS cqrs_stage_3 (cqrs_n integer,",
 	    " \"name\" text, \"doc\" bytea) ON COMMIT DELETE ROWS;",
 	    "COPY cqrs_stage_3 FROM STDIN BINARY;",
-	    "DELETE FROM cqrs_stage_3 s WHERE s.\"name\" IS NOT NULL AND NOT EXISTS (SELECT FROM",
-	    " \"app\".\"names\" r WHERE r.\"it's\" = s.\"name\")",
-	    "'name is not in app.names(it''s)' AS reason;",
+	    "cqrs.sift(ARRAY[1, 3]::integer[], ARRAY['\"last\"', '\"docs\"']::regclass[],"
+	    " ARRAY[3]::integer[], ARRAY['name']::text[], ARRAY['\"app\".\"names\"']::text[],"
+	    " ARRAY['it''s']::text[], ARRAY['name is not in app.names(it''s)']::text[]);",
+	    "SET CONSTRAINTS ALL IMMEDIATE;",
 	    "ON CONFLICT (\"k\") DO UPDATE SET \"v\" = EXCLUDED.\"v\"",
 	    "SELECT DISTINCT ON (\"name\")",
 	    "ORDER BY \"name\", cqrs_n DESC",
@@ -482,10 +483,8 @@ START_TEST(stages_with_numbers_and_checks_references)
 		ck_assert_msg(strstr(buf_str(&sql), parts[i]) != NULL, "%s\nis not in\n%s",
 		              parts[i], buf_str(&sql));
 	ck_assert_ptr_null(strstr(buf_str(&sql), "cqrs_stage_0"));
-	ck_assert(attempt_needs_staging(&attempt));
 	ck_assert_str_eq(copied(0), "1x");
-	prepare(1, 2, true);
-	ck_assert(!attempt_needs_staging(&attempt));
+	prepare(1, 2, STAGED);
 }
 END_TEST
 
@@ -526,7 +525,7 @@ START_TEST(learns_what_staging_refused)
 	cqrs_element(batch, 1, NULL, 0);
 	append(REFUSE, 1, "b");
 	end_message(batch);
-	prepare(0, 1, true);
+	prepare(0, 1, STAGED);
 	bool redo = false;
 	PGresult *result = answer("2", "1", NULL);
 	ck_assert(attempt_read_staged(&attempt, result, &redo));
@@ -541,13 +540,105 @@ START_TEST(learns_what_staging_refused)
 }
 END_TEST
 
+/* An answer of cqrs.sift(). */
+static bool redo_after_sifting(const char *table, const char *refused)
+{
+	static char names[4][16] = {"cqrs_table", "refused", "state", "reason"};
+	const char *values[] = {table, refused, "23514", "too hot"};
+	PGresAttDesc columns[4] = {{.name = NULL}};
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	bool redo = false;
+	for (int i = 0; i < 4; i++)
+		columns[i].name = names[i];
+	PQsetResultAttrs(result, 4, columns);
+	for (int i = 0; i < 4; i++) {
+		char text[N_TEXT];
+		snprintf(text, sizeof text, "%s", values[i]);
+		PQsetvalue(result, 0, i, text, (int)strlen(text));
+	}
+	ck_assert(attempt_read_staged(&attempt, result, &redo));
+	PQclear(result);
+	return redo;
+}
+
+START_TEST(copies_what_sifting_left)
+{
+	for (int i = 1; i < 4; i++)
+		put(IGNORE, i, "x");
+	put(IGNORE, 3, "y");
+	prepare(0, 4, ATTEMPT_SIFT);
+	attempt_staging_sql(&attempt, &sql);
+	ck_assert_ptr_nonnull(strstr(buf_str(&sql), "cqrs.sift("));
+	ck_assert_ptr_null(strstr(buf_str(&sql), "cqrs.store("));
+	ck_assert_int_eq(attempt_needed(&attempt), ATTEMPT_DIRECT);
+	ck_assert(!redo_after_sifting("0", "1"));
+	ck_assert_int_eq(attempt_needed(&attempt), ATTEMPT_SIFT);
+	ck_assert_uint_eq(attempt.n_dead, 1);
+	attempt_begin_sql(&attempt);
+	attempt_rows_sql(&attempt, &sql);
+	ck_assert_str_eq(copied(0), "1x 3x");
+	ck_assert_uint_eq(attempt_stored(&attempt), 2);
+	ck_assert_uint_eq(attempt_duplicates(&attempt), 1);
+	/* The one that the other 3 gave way to is refused. */
+	ck_assert(redo_after_sifting("0", "2"));
+}
+END_TEST
+
+START_TEST(knows_that_staging_met_duplicates)
+{
+	bool redo = false;
+	put(IGNORE, 1, "x");
+	put(IGNORE, 2, "x");
+	put(IGNORE, 2, "y");
+	prepare(0, 3, STAGED);
+	PGresult *result = answer("0", "1", NULL);
+	ck_assert(attempt_read_staged(&attempt, result, &redo));
+	PQclear(result);
+	ck_assert_uint_eq(attempt_duplicates(&attempt), 2);
+	ck_assert_int_eq(attempt_needed(&attempt), ATTEMPT_STORE);
+	prepare(0, 3, ATTEMPT_STORE);
+	result = answer("0", "2", NULL);
+	ck_assert(attempt_read_staged(&attempt, result, &redo));
+	PQclear(result);
+	ck_assert_uint_eq(attempt_duplicates(&attempt), 1);
+	ck_assert_int_eq(attempt_needed(&attempt), ATTEMPT_DIRECT);
+	ck_assert(!redo);
+}
+END_TEST
+
+START_TEST(sifts_at_least_where_references_are_declared)
+{
+	begin_message(batch, 0, "v", NULL);
+	cqrs_append(batch, tables[DOCS],
+	            (struct cqrs_value[]){cqrs_text("n"), cqrs_bytes(CQRS_JSONB, "{}", 2)});
+	end_message(batch);
+	put(IGNORE, 1, "x");
+	prepare(0, 2, ATTEMPT_STORE);
+	ck_assert_int_eq(attempt.way, STAGED);
+	prepare(0, 2, ATTEMPT_DIRECT);
+	ck_assert_int_eq(attempt.way, ATTEMPT_SIFT);
+	prepare(1, 2, ATTEMPT_DIRECT);
+	ck_assert_int_eq(attempt.way, ATTEMPT_DIRECT);
+}
+END_TEST
+
+START_TEST(has_nothing_to_stage_without_rows)
+{
+	begin_message(batch, 0, "v", NULL);
+	cqrs_execute(batch, &statement, NULL, CQRS_ANY_ROWS, NULL);
+	end_message(batch);
+	prepare(0, 1, STAGED);
+	ck_assert_int_eq(attempt.way, ATTEMPT_DIRECT);
+}
+END_TEST
+
 START_TEST(starts_over_when_a_refusal_costs_more_than_its_row)
 {
 	begin_message(batch, 0, "v", NULL);
 	append(REFUSE, 1, "a");
 	append(REFUSE, 2, "b");
 	end_message(batch);
-	prepare(0, 1, true);
+	prepare(0, 1, STAGED);
 	ck_assert(redo_after("2", "1"));
 	ck_assert(batch->messages[0].refused);
 	batch_clear(batch);
@@ -558,16 +649,16 @@ START_TEST(starts_over_when_a_refusal_costs_more_than_its_row)
 	append(REFUSE, 2, "b");
 	end_message(batch);
 	put(REFUSE, 3, "c");
-	prepare(0, 2, true);
+	prepare(0, 2, STAGED);
 	ck_assert(!redo_after("2", "2"));
 	ck_assert(redo_after("2", "0"));
 	batch_clear(batch);
 	/* The row was preferred to another with the same key. */
 	put(IGNORE, 1, "a");
 	put(IGNORE, 1, "b");
-	prepare(0, 2, true);
+	prepare(0, 2, STAGED);
 	ck_assert(redo_after("0", "0"));
-	prepare(0, 2, true);
+	prepare(0, 2, STAGED);
 	attempt_staging_sql(&attempt, &sql);
 	ck_assert_str_eq(copied(0), "1b");
 }
@@ -592,6 +683,10 @@ int main(void)
 	tcase_add_test(cases, copies_many_rows);
 	tcase_add_test(cases, stages_with_numbers_and_checks_references);
 	tcase_add_test(cases, learns_what_staging_refused);
+	tcase_add_test(cases, copies_what_sifting_left);
+	tcase_add_test(cases, knows_that_staging_met_duplicates);
+	tcase_add_test(cases, sifts_at_least_where_references_are_declared);
+	tcase_add_test(cases, has_nothing_to_stage_without_rows);
 	tcase_add_test(cases, starts_over_when_a_refusal_costs_more_than_its_row);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
