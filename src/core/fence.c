@@ -15,6 +15,7 @@ static bool add_step(struct fence *fence, const struct batch_message *message)
 	for (size_t i = fence->n_steps; i-- > 0;) {
 		if (fence->partitions[i] == message->partition) {
 			fence->steps[i].to = to;
+			fence->steps[i].last = &message->kafka.message;
 			return true;
 		}
 	}
@@ -24,8 +25,8 @@ static bool add_step(struct fence *fence, const struct batch_message *message)
 	                sizeof *fence->partitions))
 		return false;
 	fence->partitions[fence->n_steps] = message->partition;
-	fence->steps[fence->n_steps++] =
-	    (struct offsets_step){.from = message->partition->position, .to = to};
+	fence->steps[fence->n_steps++] = (struct offsets_step){
+	    .from = message->partition->position, .to = to, .last = &message->kafka.message};
 	return true;
 }
 

@@ -2,31 +2,22 @@
 /* The SQL of the table cqrs.offsets, and its answers. */
 #include "offsets.h"
 
+#include "message_mark.h"
 #include "pg_conn.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void add_literal(struct buf *sql, const char *text)
-{
-	char *quoted = pg_quote_literal(text);
-	if (quoted)
-		buf_puts(sql, quoted);
-	else
-		sql->failed = true;
-	free(quoted);
-}
-
 void offsets_advance_sql(struct buf *sql, const char *group, const char *const *topics,
                          const struct offsets_step *steps, size_t n)
 {
 	buf_puts(sql, "SELECT cqrs.advance(");
-	add_literal(sql, group);
+	pg_add_literal(sql, group);
 	buf_puts(sql, ", ARRAY[");
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(sql, i ? ", " : "");
-		add_literal(sql, topics[steps[i].from.topic]);
+		pg_add_literal(sql, topics[steps[i].from.topic]);
 	}
 	buf_puts(sql, "]::text[], ARRAY[");
 	for (size_t i = 0; i < n; i++)
@@ -37,20 +28,30 @@ void offsets_advance_sql(struct buf *sql, const char *group, const char *const *
 	buf_puts(sql, "]::bigint[], ARRAY[");
 	for (size_t i = 0; i < n; i++)
 		buf_printf(sql, "%s%" PRId64, i ? ", " : "", steps[i].to);
+	buf_puts(sql, "]::bigint[], ARRAY[");
+	for (size_t i = 0; i < n; i++) {
+		buf_puts(sql, i ? ", " : "");
+		if (steps[i].last)
+			buf_printf(sql, "%" PRId64, message_mark(steps[i].last));
+		else
+			buf_puts(sql, "NULL");
+	}
 	buf_puts(sql, "]::bigint[])");
 }
 
 void offsets_read_sql(struct buf *sql, const char *group)
 {
-	buf_puts(sql, "SELECT topic, partition, next_offset FROM cqrs.offsets"
-	              " WHERE consumer_group = ");
-	add_literal(sql, group);
+	/* Who sets an offset by hand leaves the mark of another message behind. */
+	buf_puts(sql, "SELECT topic, partition, next_offset,"
+	              " CASE WHEN last_offset = next_offset - 1 THEN last_mark END"
+	              " FROM cqrs.offsets WHERE consumer_group = ");
+	pg_add_literal(sql, group);
 }
 
 void offsets_forget_sql(struct buf *sql, const char *group)
 {
 	buf_puts(sql, "DELETE FROM cqrs.offsets WHERE consumer_group = ");
-	add_literal(sql, group);
+	pg_add_literal(sql, group);
 	buf_putc(sql, ';');
 }
 
@@ -61,22 +62,37 @@ void offsets_insert_sql(struct buf *sql, const char *group, const char *const *t
 	              " VALUES ");
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(sql, i ? ", (" : "(");
-		add_literal(sql, group);
+		pg_add_literal(sql, group);
 		buf_puts(sql, ", ");
-		add_literal(sql, topics[list[i].topic]);
+		pg_add_literal(sql, topics[list[i].topic]);
 		buf_printf(sql, ", %" PRId32 ", %" PRId64 ")", list[i].partition, list[i].offset);
 	}
 	buf_puts(sql, " ON CONFLICT DO NOTHING");
 }
 
+/* -1: the answer says nothing of it. */
+static int find_row(const PGresult *answer, const char *topic, int32_t partition)
+{
+	for (int i = 0; i < PQntuples(answer); i++)
+		if (!strcmp(PQgetvalue(answer, i, 0), topic) &&
+		    atoi(PQgetvalue(answer, i, 1)) == partition)
+			return i;
+	return -1;
+}
+
 bool offsets_find(const PGresult *answer, const char *topic, int32_t partition, int64_t *next)
 {
-	for (int i = 0; i < PQntuples(answer); i++) {
-		if (strcmp(PQgetvalue(answer, i, 0), topic) ||
-		    atoi(PQgetvalue(answer, i, 1)) != partition)
-			continue;
-		*next = strtoll(PQgetvalue(answer, i, 2), NULL, 10);
-		return true;
-	}
-	return false;
+	int row = find_row(answer, topic, partition);
+	if (row >= 0)
+		*next = strtoll(PQgetvalue(answer, row, 2), NULL, 10);
+	return row >= 0;
+}
+
+bool offsets_find_mark(const PGresult *answer, const char *topic, int32_t partition, int64_t *mark)
+{
+	int row = find_row(answer, topic, partition);
+	if (row < 0 || PQgetisnull(answer, row, 3))
+		return false;
+	*mark = strtoll(PQgetvalue(answer, row, 3), NULL, 10);
+	return true;
 }

@@ -16,6 +16,7 @@
 #ifndef PG_CONN_H
 #define PG_CONN_H
 
+#include "buf.h"
 #include "loop.h"
 #include <libpq-fe.h>
 #include <stdbool.h>
@@ -146,5 +147,7 @@ void pg_conn_pause(struct pg_conn *conn, bool pause);
 /* For quoting identifiers and literals from configuration; free with free(). */
 char *pg_quote_identifier(const char *name); /* "schema.table" quotes each half */
 char *pg_quote_literal(const char *text);
+/* Appends a literal. */
+void pg_add_literal(struct buf *sql, const char *text);
 
 #endif

@@ -33,17 +33,22 @@ char *pg_quote_identifier(const char *name)
 	return take(&b);
 }
 
+void pg_add_literal(struct buf *sql, const char *text)
+{
+	/* A plain literal reads backslashes by standard_conforming_strings, E'' does not.  The
+	 * space keeps the E apart from a word before it. */
+	buf_puts(sql, strchr(text, '\\') ? " E'" : "'");
+	for (; *text; text++) {
+		if (*text == '\'' || *text == '\\')
+			buf_putc(sql, *text);
+		buf_putc(sql, *text);
+	}
+	buf_putc(sql, '\'');
+}
+
 char *pg_quote_literal(const char *text)
 {
 	struct buf b = BUF_INIT;
-	/* A plain literal reads backslashes by standard_conforming_strings, E'' does not.  The
-	 * space keeps the E apart from a word before it. */
-	buf_puts(&b, strchr(text, '\\') ? " E'" : "'");
-	for (; *text; text++) {
-		if (*text == '\'' || *text == '\\')
-			buf_putc(&b, *text);
-		buf_putc(&b, *text);
-	}
-	buf_putc(&b, '\'');
+	pg_add_literal(&b, text);
 	return take(&b);
 }

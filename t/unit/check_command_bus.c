@@ -7,10 +7,9 @@
  * each going on where the one before has stopped.
  */
 #include "command_bus_internal.h"
+#include "core_schema.h"
 #include "kafka_embedded.h"
 #include "kafka_sink.h"
-#include "pg_server.h"
-#include "schema.h"
 
 #include <check.h>
 
@@ -511,8 +510,9 @@ static void begin(void)
 {
 	pg_server_start("check_command_bus");
 	apply("CREATE SCHEMA cqrs");
-	for (const struct schema_file *file = schema_files; file->number; file++)
-		apply(file->text);
+	PGconn *pg = PQconnectdb(pg_server_dsn);
+	core_schema(pg);
+	PQfinish(pg);
 	apply("CREATE TABLE early (part int, pos bigint, text text);"
 	      "CREATE TABLE late (part int, pos bigint, text text)");
 	loop = loop_new();

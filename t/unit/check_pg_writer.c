@@ -3,10 +3,9 @@
 #include "pg_writer.h"
 
 #include "batches.h"
+#include "core_schema.h"
 #include "dead_letter.h"
-#include "pg_server.h"
 #include "pg_writer_internal.h"
-#include "schema.h"
 
 #define LIMIT_US 10000000
 #define MANY     1000
@@ -149,11 +148,7 @@ static void setup(void)
 	PGresult *made = PQexec(pg, ddl);
 	ck_assert_msg(PQresultStatus(made) == PGRES_COMMAND_OK, "%s", PQerrorMessage(pg));
 	PQclear(made);
-	for (const struct schema_file *file = schema_files; file->number; file++) {
-		made = PQexec(pg, file->text);
-		ck_assert_msg(PQresultStatus(made) == PGRES_COMMAND_OK, "%s", PQerrorMessage(pg));
-		PQclear(made);
-	}
+	core_schema(pg);
 	PQclear(PQexec(pg, "INSERT INTO cqrs.offsets VALUES ('g''1', 't', 0, 10), ('g''1', 't', 1, "
 	                   "10), ('g''1', 'it''s', 7, 10)"));
 	PQfinish(pg);
@@ -1031,7 +1026,8 @@ END_TEST
 START_TEST(evicts_a_member_that_sleeps_on_the_offsets)
 {
 	PGconn *asleep = PQconnectdb(pg_server_dsn);
-	PQclear(PQexec(asleep, "BEGIN; SELECT cqrs.advance('g''1', '{t}', '{0}', '{10}', '{20}')"));
+	PQclear(PQexec(asleep,
+	               "BEGIN; SELECT cqrs.advance('g''1', '{t}', '{0}', '{10}', '{20}', '{1}')"));
 	pg_writer_free(writer);
 	config.timeout_us = 1000000;
 	writer = pg_writer_new(loop, &config, metrics, health, on_stored, &done);
