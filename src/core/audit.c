@@ -47,7 +47,7 @@ static void finish(struct audit *audit, struct audit_partition *p)
 	if (p->is_done)
 		return;
 	p->is_done = true;
-	kafka_source_pause(audit->source, &p->partition.position, true);
+	kafka_source_stop(audit->source, &p->partition.position);
 }
 
 static bool is_finished(const struct audit *audit)
@@ -83,28 +83,35 @@ static bool is_full(const struct audit *audit)
 	       open->bytes >= (size_t)audit->config->memory / 8;
 }
 
-/* Ends are told while messages are taken that came before them. */
-static void finish_ended(struct audit *audit)
-{
-	for (size_t i = 0; i < audit->result->n_partitions; i++)
-		if (audit->result->partitions[i].is_at_end)
-			finish(audit, &audit->result->partitions[i]);
-}
-
 static bool take(struct audit *audit)
 {
 	if (audit->next_pending < audit->n_pending)
 		return true;
-	finish_ended(audit);
 	audit->next_pending = 0;
 	audit->n_pending = kafka_source_take(audit->source, 0, audit->pending, AUDIT_PENDING);
 	return audit->n_pending > 0;
+}
+
+static void note(struct audit *audit, struct audit_partition *p, const struct kafka_message *item)
+{
+	/* A log may end before its position: behind it nothing is left. */
+	if (item->kind == KAFKA_END)
+		finish(audit, p);
+	else if (!p->is_done)
+		audit_fail(audit,
+		           "kafka: %s [%" PRId32 "] no longer has offset %" PRId64
+		           ", which was there a moment ago",
+		           p->partition.topic, item->message.partition, item->message.offset);
 }
 
 /* False: memory is out. */
 static bool decide(struct audit *audit, struct kafka_message *msg)
 {
 	struct audit_partition *p = audit_find(audit, msg->topic, msg->message.partition);
+	if (p && msg->kind != KAFKA_MESSAGE) {
+		note(audit, p, msg);
+		return true;
+	}
 	if (p && msg->message.offset >= p->limit)
 		finish(audit, p);
 	if (!p || p->is_done) {
@@ -241,25 +248,10 @@ static void on_messages(void *owner, int lane)
 	pump(owner);
 }
 
-/* A log may end before its position: behind it nothing is left. */
-static void on_end(void *owner, const struct kafka_position *where)
+/* What was deleted and made anew meanwhile is not in the tables, and is missed. */
+static void on_doubt(void *owner)
 {
-	struct audit *audit = owner;
-	struct audit_partition *p = audit_find(audit, where->topic, where->partition);
-	if (p)
-		p->is_at_end = true;
-	timer_arm(audit->turn, 0);
-}
-
-static void on_out_of_range(void *owner, const struct kafka_position *where, const char *why)
-{
-	struct audit *audit = owner;
-	struct audit_partition *p = audit_find(audit, where->topic, where->partition);
-	if (p)
-		audit_fail(audit,
-		           "kafka: %s [%" PRId32 "] no longer has what was there a moment "
-		           "ago: %s",
-		           p->partition.topic, where->partition, why);
+	(void)owner;
 }
 
 static void on_brokers(void *owner, const char *why_not)
@@ -270,8 +262,7 @@ static void on_brokers(void *owner, const char *why_not)
 
 static const struct kafka_source_events source_events = {
     .on_messages = on_messages,
-    .on_out_of_range = on_out_of_range,
-    .on_end = on_end,
+    .on_doubt = on_doubt,
     .on_brokers = on_brokers,
 };
 

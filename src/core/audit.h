@@ -29,7 +29,6 @@ struct audit_count {
 struct audit_partition {
 	struct partition partition; /* `position.offset`: the next to be read */
 	int64_t limit;              /* as far as cqrs.offsets had come, or `to` */
-	bool is_at_end; /* Kafka has no more, said while what came before was still waiting */
 	bool is_done;
 	struct audit_count count;
 };

@@ -65,8 +65,7 @@ static bool decide(struct bus_lane *lane, struct kafka_message *msg)
 {
 	struct command_bus *bus = lane->bus;
 	struct partition *partition = bus_partition(bus, msg->topic, msg->message.partition);
-	if (!partition || partition->state != PARTITION_ACTIVE ||
-	    msg->message.offset < partition->taken) {
+	if (!partition || !gaps_admit(bus, partition, msg)) {
 		kafka_message_free(msg); /* of an assignment or a position that is no more */
 		return true;
 	}
@@ -157,6 +156,24 @@ void lane_forget(struct bus_lane *lane)
 	command_bus_done(lane->bus, lane->open, false);
 	/* A lane tells of its first message only: nobody would come for what it still has. */
 	timer_arm(lane->timer, 0);
+}
+
+void lane_drop(struct bus_lane *lane, const struct partition *partition)
+{
+	int kept = lane->next_pending;
+	for (int i = lane->next_pending; i < lane->n_pending; i++) {
+		if (lane->pending[i].topic == partition->position.topic &&
+		    lane->pending[i].message.partition == partition->position.partition)
+			kafka_message_free(&lane->pending[i]);
+		else
+			lane->pending[kept++] = lane->pending[i];
+	}
+	lane->n_pending = kept;
+}
+
+struct bus_lane *bus_lane(const struct command_bus *bus, const struct partition *partition)
+{
+	return &bus->lanes[partition->position.partition % bus->config->writers];
 }
 
 void bus_dropped(struct command_bus *bus)
@@ -250,7 +267,7 @@ struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_
 	if (bus->batch_bytes > BATCH_MAX)
 		bus->batch_bytes = BATCH_MAX;
 	bus->lanes = calloc((size_t)config->writers, sizeof *bus->lanes);
-	if (!bus->lanes || !positions_init(bus)) {
+	if (!bus->lanes || !positions_init(bus) || !gaps_init(bus)) {
 		command_bus_free(bus);
 		return NULL;
 	}
@@ -273,6 +290,7 @@ void command_bus_free(struct command_bus *bus)
 		return;
 	command_bus_stop(bus);
 	positions_release(bus);
+	gaps_release(bus);
 	setup_release(bus);
 	free(bus->lanes);
 	free(bus->batches.list);

@@ -21,10 +21,14 @@ struct kafka_message;
 struct partition;
 struct cqrs_setup; /* what a module declares itself with */
 
+/* What becomes of a partition whose next message Kafka does not have. */
+enum gap_policy { GAP_HALT, GAP_CONTINUE };
+
 struct command_bus_config {
 	const char *brokers;
 	const char *group;
 	const char *start; /* earliest | latest | an RFC 3339 time */
+	enum gap_policy on_gap;
 	int64_t session_timeout_us;
 	const struct cqrs_option_pair *properties;
 	const char *dsn;

@@ -82,22 +82,34 @@ struct command_bus {
 	struct kafka_position *assigned; /* given, not yet adopted */
 	size_t n_assigned;
 	bool has_assigned, owned, started, revoking, asking;
-	bool locate_again;   /* some were lost to the fence */
+	bool locate_again;   /* some have to be located anew */
 	bool forget_offsets; /* they are of another broker */
 	int64_t start_us;
 	struct pg_conn_config control_config;
 	struct pg_conn *control;
-	struct pg_request request; /* about offsets; one at a time */
+	struct pg_request request; /* about offsets and gaps; one at a time */
 	struct buf sql;
 	struct timer *locate_timer, *report_timer, *revoke_timer;
 	int locate_tries;
-	struct health_check *kafka, *control_health, *gaps;
+	struct health_check *kafka, *control_health;
+
+	/* command_gaps.c */
+	struct timer *doubt_timer;
+	struct kafka_position recording; /* the gap that the request is about */
+	bool recorded_anew;
+	struct health_check *gaps;
+	struct metric *gaps_found[2]; /* by enum gap_reason */
+	struct metric *gap_messages;
+	struct metric *evictions[2]; /* "session", "poll" */
 };
 
 /* command_bus.c */
 void lane_pump(struct bus_lane *lane);
 /* Forgets what was taken and not stored, but for the batch that is being stored. */
 void lane_forget(struct bus_lane *lane);
+/* Forgets what was taken of one partition and not decided. */
+void lane_drop(struct bus_lane *lane, const struct partition *partition);
+struct bus_lane *bus_lane(const struct command_bus *bus, const struct partition *partition);
 struct partition *bus_partition(const struct command_bus *bus, int topic, int32_t partition);
 /* Tells the modules that something they asked for was not stored. */
 void bus_dropped(struct command_bus *bus);
@@ -110,6 +122,25 @@ void positions_locate(struct command_bus *bus);
 bool writers_are_idle(const struct command_bus *bus);
 /* The fence was lost: find out where the lane's partitions stand. */
 void positions_lost(struct command_bus *bus, const struct bus_lane *lane);
+/* Sends `sql` over the control connection. */
+void positions_ask(struct command_bus *bus, pg_result_fn *on_result, pg_done_fn *done);
+/* Tries again what could not be done, after a while. */
+void positions_retry(struct command_bus *bus);
+/* Fetches the partitions that are to be read, from where they are. */
+void positions_fetch(struct command_bus *bus);
+
+/* command_gaps.c */
+bool gaps_init(struct command_bus *bus);
+void gaps_release(struct command_bus *bus);
+/* What came out of a lane: true if it is a message to be decided, that is next or later. */
+bool gaps_admit(struct command_bus *bus, struct partition *partition,
+                const struct kafka_message *item);
+/* All that is read may be of other logs from now on. */
+void gaps_doubt_all(struct command_bus *bus);
+/* Records the next gap that was found, if there is one and the connection is free. */
+void gaps_record(struct command_bus *bus);
+/* Says which partitions are halted. */
+void gaps_tell(struct command_bus *bus);
 
 /* command_group.c */
 extern const struct kafka_source_events positions_events;

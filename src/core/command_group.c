@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What Kafka tells the command bus: partitions given and taken back, ends, gaps. */
+/* What Kafka tells the command bus: partitions given and taken back, brokers away. */
 #include "command_bus_internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,9 +29,11 @@ static void release(struct command_bus *bus)
 }
 
 /* What is being stored may end in peace; what waits, or was only taken, is dropped. */
-static void on_revoked(void *owner)
+static void on_revoked(void *owner, const char *lost)
 {
 	struct command_bus *bus = owner;
+	if (lost)
+		metric_add(bus->evictions[!strcmp(lost, "poll")], 1);
 	bus->revoking = true;
 	bus->has_assigned = bus->owned = false;
 	for (int i = 0; i < bus->config->writers; i++) {
@@ -74,29 +74,9 @@ static void on_messages(void *owner, int lane)
 	lane_pump(&bus->lanes[lane]);
 }
 
-static void on_end(void *owner, const struct kafka_position *where)
+static void on_doubt(void *owner)
 {
-	struct command_bus *bus = owner;
-	struct partition *partition = bus_partition(bus, where->topic, where->partition);
-	if (partition)
-		partition->end = where->offset;
-}
-
-static void on_out_of_range(void *owner, const struct kafka_position *where, const char *why)
-{
-	struct command_bus *bus = owner;
-	struct partition *partition = bus_partition(bus, where->topic, where->partition);
-	if (!partition || partition->state != PARTITION_ACTIVE)
-		return;
-	partition->state = PARTITION_HALTED;
-	partition->halted_us = loop_wall_clock(bus->loop);
-	snprintf(partition->why, sizeof partition->why, "%s", why);
-	kafka_source_pause(bus->source, &partition->position, true);
-	health_fail(bus->gaps,
-	            "%s [%" PRId32 "] is halted: Kafka does not have offset %" PRId64
-	            " (%s); set next_offset in cqrs.offsets and restart",
-	            partition->topic, partition->position.partition, partition->position.offset,
-	            why);
+	gaps_doubt_all(owner);
 }
 
 static void on_brokers(void *owner, const char *why_not)
@@ -114,7 +94,6 @@ const struct kafka_source_events positions_events = {
     .on_assigned = on_assigned,
     .on_revoked = on_revoked,
     .on_messages = on_messages,
-    .on_out_of_range = on_out_of_range,
-    .on_end = on_end,
+    .on_doubt = on_doubt,
     .on_brokers = on_brokers,
 };

@@ -9,6 +9,7 @@
  */
 #include "command_bus_internal.h"
 #include "container.h"
+#include "gaps.h"
 #include "log.h"
 #include "offsets.h"
 
@@ -83,11 +84,11 @@ static bool adopt(struct command_bus *bus)
 		partition_init(&bus->partitions[i], bus, &bus->assigned[i]);
 	bus->has_assigned = false;
 	bus->owned = true;
-	health_ok(bus->gaps);
+	gaps_tell(bus);
 	return true;
 }
 
-static void retry_locate(struct command_bus *bus)
+void positions_retry(struct command_bus *bus)
 {
 	int64_t delay = LOCATE_US;
 	for (int i = 0; i < bus->locate_tries && delay < LOCATE_MOST; i++)
@@ -96,14 +97,20 @@ static void retry_locate(struct command_bus *bus)
 	timer_arm(bus->locate_timer, delay / 2 + loop_random(bus->loop, (uint32_t)delay));
 }
 
-static void ask(struct command_bus *bus)
+void positions_ask(struct command_bus *bus, pg_result_fn *on_result, pg_done_fn *done)
 {
+	bus->request.on_result = on_result;
+	bus->request.done = done;
 	bus->request.sql = buf_str(&bus->sql);
 	bus->asking = !bus->sql.failed && pg_conn_send(bus->control, &bus->request);
 	/* A connection that is not ready tells when it is. */
 	if (bus->sql.failed)
-		retry_locate(bus);
+		positions_retry(bus);
 }
+
+static void on_offsets(struct pg_request *request, const PGresult *answer);
+static void on_asked(struct pg_request *request, enum pg_outcome outcome,
+                     const struct pg_error *error);
 
 /* Finds out where the partitions stand that we do not know of. */
 void positions_locate(struct command_bus *bus)
@@ -112,7 +119,7 @@ void positions_locate(struct command_bus *bus)
 		return;
 	if (bus->has_assigned && (!writers_are_idle(bus) || !adopt(bus))) {
 		if (writers_are_idle(bus))
-			retry_locate(bus);
+			positions_retry(bus);
 		return;
 	}
 	bool any = !bus->started;
@@ -120,45 +127,67 @@ void positions_locate(struct command_bus *bus)
 		return;
 	for (size_t i = 0; i < bus->n_partitions; i++)
 		any |= bus->partitions[i].state == PARTITION_LOCATING;
-	if (!any)
+	if (!any) {
+		gaps_record(bus);
 		return;
+	}
 	buf_clear(&bus->sql);
 	if (bus->forget_offsets)
 		offsets_forget_sql(&bus->sql, bus->config->group);
+	gaps_settle_sql(&bus->sql, bus->config->group);
 	offsets_read_sql(&bus->sql, bus->config->group);
-	ask(bus);
+	positions_ask(bus, on_offsets, on_asked);
+}
+
+/* Where to fetch: who is not sure of the log begins with the message stored last. */
+static int64_t fetch_offset(const struct partition *partition)
+{
+	return partition->state == PARTITION_CHECKING ? partition->taken - 1 : partition->taken;
+}
+
+void positions_fetch(struct command_bus *bus)
+{
+	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
+	size_t n = 0;
+	if (!list) {
+		positions_retry(bus);
+		return;
+	}
+	for (size_t i = 0; i < bus->n_partitions; i++) {
+		const struct partition *partition = &bus->partitions[i];
+		if (partition->state != PARTITION_CHECKING && partition->state != PARTITION_ACTIVE)
+			continue;
+		list[n] = partition->position;
+		list[n++].offset = fetch_offset(partition);
+	}
+	kafka_source_start(bus->source, list, n);
+	free(list);
 }
 
 /* All are known: begin to fetch there. */
 static void start(struct command_bus *bus)
 {
-	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
-	if (!list) {
-		retry_locate(bus);
-		return;
-	}
 	for (size_t i = 0; i < bus->n_partitions; i++) {
 		struct partition *partition = &bus->partitions[i];
-		list[i] = partition->position;
 		if (partition->state != PARTITION_LOCATING)
 			continue;
 		/* What was taken since is from further on: it comes again, in order. */
-		lane_forget(&bus->lanes[partition->position.partition % bus->config->writers]);
-		partition->state = PARTITION_ACTIVE;
+		lane_drop(bus_lane(bus, partition), partition);
 		partition->taken = partition->position.offset;
 		partition->end = 0;
-		if (bus->started)
-			kafka_source_seek(bus->source, &partition->position);
+		partition->is_other = false;
+		partition->state = partition->has_mark && partition->taken > partition->first
+		                       ? PARTITION_CHECKING
+		                       : PARTITION_ACTIVE;
 	}
-	if (!bus->started) {
+	if (!bus->started)
 		log_info("kafka: group %s gave us %zu partitions", bus->config->group,
 		         bus->n_partitions);
-		kafka_source_start(bus->source, list, bus->n_partitions);
-	}
+	positions_fetch(bus);
 	bus->started = true;
 	bus->locate_tries = 0;
-	free(list);
 	health_ok(bus->kafka);
+	gaps_tell(bus);
 }
 
 static void on_resolved(void *owner, const struct kafka_position *list, size_t n, const char *error)
@@ -166,11 +195,11 @@ static void on_resolved(void *owner, const struct kafka_position *list, size_t n
 	struct command_bus *bus = owner;
 	if (error) {
 		health_fail(bus->kafka, "cannot find out where partitions begin: %s", error);
-		retry_locate(bus);
+		positions_retry(bus);
 		return;
 	}
 	if (bus->asking || bus->has_assigned || !bus->owned || bus->draining) {
-		retry_locate(bus);
+		positions_retry(bus);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -180,7 +209,7 @@ static void on_resolved(void *owner, const struct kafka_position *list, size_t n
 	offsets_insert_sql(&bus->sql, bus->config->group, bus->topic_names, list, n);
 	buf_putc(&bus->sql, ';');
 	offsets_read_sql(&bus->sql, bus->config->group);
-	ask(bus);
+	positions_ask(bus, on_offsets, on_asked);
 }
 
 static void resolve(struct command_bus *bus)
@@ -191,7 +220,7 @@ static void resolve(struct command_bus *bus)
 		if (bus->partitions[i].position.offset == KAFKA_OFFSET_UNKNOWN)
 			list[n++] = bus->partitions[i].position;
 	if (!list || !kafka_source_resolve(bus->source, list, n, bus->start_us, on_resolved))
-		retry_locate(bus);
+		positions_retry(bus);
 	free(list);
 }
 
@@ -208,6 +237,8 @@ static void on_offsets(struct pg_request *request, const PGresult *answer)
 		partition->position.offset = KAFKA_OFFSET_UNKNOWN;
 		offsets_find(answer, partition->topic, partition->position.partition,
 		             &partition->position.offset);
+		partition->has_mark = offsets_find_mark(
+		    answer, partition->topic, partition->position.partition, &partition->mark);
 	}
 }
 
@@ -219,7 +250,7 @@ static void on_asked(struct pg_request *request, enum pg_outcome outcome,
 	bus->asking = false;
 	if (outcome == PG_REFUSED) {
 		health_fail(bus->control_health, "cannot read the offsets: %s", error->message);
-		retry_locate(bus);
+		positions_retry(bus);
 		return;
 	}
 	/* Lost, revoked or assigned anew meanwhile: from the beginning, when it is time. */
@@ -235,6 +266,7 @@ static void on_asked(struct pg_request *request, enum pg_outcome outcome,
 		resolve(bus);
 	else
 		start(bus);
+	gaps_record(bus);
 }
 
 void positions_lost(struct command_bus *bus, const struct bus_lane *lane)
@@ -242,8 +274,7 @@ void positions_lost(struct command_bus *bus, const struct bus_lane *lane)
 	lane_forget(&bus->lanes[lane->index]);
 	for (size_t i = 0; i < bus->n_partitions; i++) {
 		struct partition *partition = &bus->partitions[i];
-		if (partition->position.partition % bus->config->writers == lane->index &&
-		    partition->state == PARTITION_ACTIVE)
+		if (bus_lane(bus, partition) == lane && partition->state != PARTITION_HALTED)
 			partition->state = PARTITION_LOCATING;
 	}
 	bus->locate_again = true;
@@ -304,20 +335,16 @@ bool positions_init(struct command_bus *bus)
 	    .connect_timeout_us = 10000000,
 	    .max_statements = 8,
 	};
-	bus->request =
-	    (struct pg_request){.n_params = -1, .on_result = on_offsets, .done = on_asked};
+	bus->request = (struct pg_request){.n_params = -1};
 	bus->control = pg_conn_new(bus->loop, &bus->control_config, &control_events, bus);
 	bus->locate_timer = timer_new(bus->loop, on_locate_timer, bus);
 	bus->report_timer = timer_new(bus->loop, on_report_timer, bus);
 	bus->revoke_timer = timer_new(bus->loop, positions_on_revoke_timer, bus);
 	bus->kafka = health_add(bus->health, "kafka");
 	bus->control_health = health_add(bus->health, "postgres control");
-	bus->gaps = health_add(bus->health, "partitions");
 	if (!bus->control || !bus->locate_timer || !bus->report_timer || !bus->revoke_timer ||
-	    !bus->kafka || !bus->control_health || !bus->gaps ||
-	    !parse_start(bus->config->start, &bus->start_us))
+	    !bus->kafka || !bus->control_health || !parse_start(bus->config->start, &bus->start_us))
 		return false;
-	health_ok(bus->gaps);
 	timer_arm(bus->report_timer, REPORT_US);
 	return true;
 }

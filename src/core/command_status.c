@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How the write path is doing: lag for the metrics, a document for people. */
 #include "command_bus_internal.h"
+#include "gaps.h"
 
 #include <inttypes.h>
 
@@ -44,9 +45,9 @@ void status_init(struct command_bus *bus)
 static const char *state_name(const struct partition *partition)
 {
 	static const char *const names[] = {
-	    [PARTITION_LOCATING] = "locating",
-	    [PARTITION_ACTIVE] = "active",
-	    [PARTITION_HALTED] = "halted",
+	    [PARTITION_LOCATING] = "locating", [PARTITION_CHECKING] = "checking",
+	    [PARTITION_ACTIVE] = "active",     [PARTITION_DOUBTED] = "doubted",
+	    [PARTITION_GAP] = "gap",           [PARTITION_HALTED] = "halted",
 	};
 	return names[partition->state];
 }
@@ -61,8 +62,13 @@ static json_t *partition_status(const struct command_bus *bus, const struct part
 	if (partition->position.offset >= 0)
 		json_object_set_new(status, "next_offset",
 		                    json_integer(partition->position.offset));
-	if (*partition->why)
-		json_object_set_new(status, "why", json_string(partition->why));
+	if (partition->state == PARTITION_HALTED)
+		json_object_set_new(status, "gap",
+		                    json_pack("{s:I, s:I, s:s, s:s}", "from",
+		                              (json_int_t)partition->position.offset, "to",
+		                              (json_int_t)partition->first, "reason",
+		                              gaps_reason(partition->reason), "since",
+		                              partition->since));
 	return status;
 }
 

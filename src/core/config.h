@@ -23,6 +23,7 @@ struct core_options {
 		const char *brokers; /* host:port,… or "embedded" */
 		const char *group;
 		const char *start;       /* earliest | latest | an RFC 3339 time */
+		int on_gap;              /* enum gap_policy */
 		int64_t session_timeout; /* us */
 		const struct cqrs_option_pair *properties;
 	} kafka;

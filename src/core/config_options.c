@@ -42,6 +42,8 @@ const struct cqrs_option config_options[] = {
     STRING("kafka.group", kafka.group, "cqrsd", "the consumer group, also in cqrs.offsets"),
     STRING("kafka.start", kafka.start, "earliest",
            "where a partition never read before begins: earliest, latest or an RFC 3339 time"),
+    CHOICE("kafka.on_gap", kafka.on_gap, "halt|continue", "halt",
+           "what if Kafka no longer has what is to be read next: wait for a person, or skip it"),
     NUMBER(DURATION, "kafka.session_timeout", kafka.session_timeout, 1 * S, 5 * MIN, "10s",
            "how long the group waits for a silent member"),
     {.name = "kafka.properties",

@@ -168,6 +168,7 @@ static bool start_commands(struct daemon *d)
 	    .brokers = core->kafka.brokers,
 	    .group = core->kafka.group,
 	    .start = core->kafka.start,
+	    .on_gap = (enum gap_policy)core->kafka.on_gap,
 	    .session_timeout_us = core->kafka.session_timeout,
 	    .properties = core->kafka.properties,
 	    .dsn = core->postgres.dsn,

@@ -6,34 +6,40 @@
 
 #define TAKE_AT_ONCE 256
 
-static void partition_error(struct kafka_source *source, const rd_kafka_message_t *m, int topic)
+/* What is not a message, but has its place among them. */
+static bool is_notice(const rd_kafka_message_t *m, enum kafka_kind *kind)
 {
-	struct kafka_position where = {topic, m->partition, m->offset};
-	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-		source->events->on_end(source->owner, &where);
-	else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-	         m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
-		source->events->on_out_of_range(source->owner, &where, rd_kafka_message_errstr(m));
-	else
-		kafka_source_report_error(m);
+	switch (m->err) {
+	case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+		*kind = KAFKA_END;
+		return true;
+	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+		*kind = KAFKA_LOST;
+		return true;
+	default:
+		return false;
+	}
 }
 
-static void lend(struct kafka_message *out, rd_kafka_message_t *m, const char *name, int topic)
+static void lend(struct kafka_message *out, rd_kafka_message_t *m, const char *name, int topic,
+                 enum kafka_kind kind)
 {
 	rd_kafka_timestamp_type_t type;
-	int64_t ms = rd_kafka_message_timestamp(m, &type);
 	*out = (struct kafka_message){
 	    .topic = topic,
-	    .handle = m,
-	    .message = {.topic = name,
-	                .partition = m->partition,
-	                .offset = m->offset,
-	                .timestamp_us = ms > 0 ? ms * 1000 : 0,
-	                .key = m->key,
-	                .key_len = m->key_len,
-	                .value = m->payload,
-	                .value_len = m->len},
+	    .kind = kind,
+	    .message = {.topic = name, .partition = m->partition, .offset = m->offset},
 	};
+	if (kind != KAFKA_MESSAGE)
+		return;
+	int64_t ms = rd_kafka_message_timestamp(m, &type);
+	out->handle = m;
+	out->message.timestamp_us = ms > 0 ? ms * 1000 : 0;
+	out->message.key = m->key;
+	out->message.key_len = m->key_len;
+	out->message.value = m->payload;
+	out->message.value_len = m->len;
 }
 
 int kafka_source_take(struct kafka_source *source, int lane, struct kafka_message *out, int max)
@@ -52,14 +58,18 @@ int kafka_source_take(struct kafka_source *source, int lane, struct kafka_messag
 			topic =
 			    m->rkt ? kafka_source_topic(source, rd_kafka_topic_name(m->rkt)) : -1;
 		}
-		if (!m->err && topic >= 0) {
-			lend(&out[taken++], m, source->config->topics[topic], topic);
-			continue;
-		}
-		partition_error(source, m, topic);
-		rd_kafka_message_destroy(m);
+		enum kafka_kind kind = KAFKA_MESSAGE;
+		bool known = topic >= 0 && (!m->err || is_notice(m, &kind));
+		if (known)
+			lend(&out[taken++], m, source->config->topics[topic], topic, kind);
+		if (!known)
+			kafka_source_report_error(m);
+		if (!known || kind != KAFKA_MESSAGE)
+			rd_kafka_message_destroy(m);
 	}
-	/* Only events, no messages: there may be more behind them. */
+	/* After taking: what was fetched after a sign was taken after it. */
+	kafka_source_tell_doubt(source);
+	/* Only what nobody wants: there may be more behind it. */
 	if (n > 0 && !taken)
 		kafka_queue_wake(&source->lanes[lane]);
 	return taken;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where partitions begin: librdkafka 2.0 asks the brokers for offsets only in
- * calls that block, so that is done on a thread of its own.
+ * Where partitions begin and end: librdkafka 2.0 asks the brokers for offsets
+ * only in calls that block, so that is done on a thread of its own.
  */
 #include "kafka_source_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,12 +13,15 @@
 
 #define ASK_MS 5000
 
+/* One of two questions: where to start (`resolved`), or what there is (`ranged`). */
 struct kafka_resolution {
 	struct kafka_source *source;
-	struct kafka_position *list;
+	struct kafka_range *ranges;
+	struct kafka_position *list; /* the answer to the first */
 	size_t n;
 	int64_t start_us;
-	kafka_resolved_fn *done;
+	kafka_resolved_fn *resolved;
+	kafka_ranges_fn *ranged;
 	pthread_t thread;
 	int fd;
 	struct event *event;
@@ -27,20 +31,22 @@ struct kafka_resolution {
 static bool failed(struct kafka_resolution *r, rd_kafka_resp_err_t err)
 {
 	if (err)
-		strncpy(r->error, rd_kafka_err2str(err), sizeof r->error - 1);
+		snprintf(r->error, sizeof r->error, "%s", rd_kafka_err2str(err));
 	return err != RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static void ask_ends(struct kafka_resolution *r)
+static void ask_ranges(struct kafka_resolution *r)
 {
+	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
 	for (size_t i = 0; i < r->n; i++) {
-		int64_t low, high;
-		rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
-		    r->source->rk, r->source->config->topics[r->list[i].topic],
-		    r->list[i].partition, &low, &high, ASK_MS);
+		struct kafka_range *range = &r->ranges[i];
+		/* Who does not answer for one is not asked for the next. */
+		if (err != RD_KAFKA_RESP_ERR__TIMED_OUT)
+			err = rd_kafka_query_watermark_offsets(
+			    r->source->rk, r->source->config->topics[range->position.topic],
+			    range->position.partition, &range->first, &range->end, ASK_MS);
 		if (failed(r, err))
-			return;
-		r->list[i].offset = r->start_us == KAFKA_OFFSET_EARLIEST ? low : high;
+			snprintf(range->error, sizeof range->error, "%s", rd_kafka_err2str(err));
 	}
 }
 
@@ -67,10 +73,13 @@ static void ask_times(struct kafka_resolution *r)
 static void *ask(void *arg)
 {
 	struct kafka_resolution *r = arg;
-	if (r->start_us < 0)
-		ask_ends(r);
-	else
+	if (r->resolved && r->start_us >= 0)
 		ask_times(r);
+	else
+		ask_ranges(r);
+	for (size_t i = 0; r->resolved && r->start_us < 0 && i < r->n; i++)
+		r->list[i].offset =
+		    r->start_us == KAFKA_OFFSET_EARLIEST ? r->ranges[i].first : r->ranges[i].end;
 	eventfd_write(r->fd, 1);
 	return NULL;
 }
@@ -82,7 +91,10 @@ static void on_asked(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* The owner may ask again from inside done(). */
 	r->source->resolution = NULL;
-	r->done(r->source->owner, r->list, r->n, *r->error ? r->error : NULL);
+	if (r->resolved)
+		r->resolved(r->source->owner, r->list, r->n, *r->error ? r->error : NULL);
+	else
+		r->ranged(r->source->owner, r->ranges, r->n);
 	kafka_resolution_free(r);
 }
 
@@ -96,34 +108,62 @@ void kafka_resolution_free(struct kafka_resolution *r)
 	}
 	if (r->fd >= 0)
 		close(r->fd);
+	free(r->ranges);
 	free(r->list);
 	free(r);
+}
+
+static struct kafka_resolution *resolution_new(struct kafka_source *source,
+                                               const struct kafka_position *list, size_t n)
+{
+	struct kafka_resolution *r = source->resolution ? NULL : calloc(1, sizeof *r);
+	if (!r)
+		return NULL;
+	*r = (struct kafka_resolution){.source = source, .n = n};
+	r->ranges = calloc(n + 1, sizeof *r->ranges);
+	r->list = calloc(n + 1, sizeof *r->list);
+	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!r->ranges || !r->list || r->fd < 0) {
+		kafka_resolution_free(r);
+		return NULL;
+	}
+	memcpy(r->list, list, n * sizeof *list);
+	for (size_t i = 0; i < n; i++)
+		r->ranges[i].position = list[i];
+	return r;
+}
+
+static bool begin(struct kafka_resolution *r)
+{
+	r->event = event_new(loop_base(r->source->loop), r->fd, EV_READ, on_asked, r);
+	if (r->event && !event_add(r->event, NULL) && !pthread_create(&r->thread, NULL, ask, r)) {
+		r->source->resolution = r;
+		return true;
+	}
+	if (r->event)
+		event_free(r->event);
+	r->event = NULL; /* there is no thread to wait for */
+	kafka_resolution_free(r);
+	return false;
 }
 
 bool kafka_source_resolve(struct kafka_source *source, const struct kafka_position *list, size_t n,
                           int64_t start_us, kafka_resolved_fn *done)
 {
-	struct kafka_resolution *r = source->resolution ? NULL : calloc(1, sizeof *r);
+	struct kafka_resolution *r = resolution_new(source, list, n);
 	if (!r)
 		return false;
-	*r =
-	    (struct kafka_resolution){.source = source, .n = n, .start_us = start_us, .done = done};
-	r->list = calloc(n + 1, sizeof *r->list);
-	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!r->list || r->fd < 0)
-		goto fail;
-	memcpy(r->list, list, n * sizeof *list);
-	r->event = event_new(loop_base(source->loop), r->fd, EV_READ, on_asked, r);
-	if (!r->event || event_add(r->event, NULL))
-		goto fail;
-	if (pthread_create(&r->thread, NULL, ask, r)) {
-		event_free(r->event);
-		r->event = NULL;
-		goto fail;
-	}
-	source->resolution = r;
-	return true;
-fail:
-	kafka_resolution_free(r);
-	return false;
+	r->start_us = start_us;
+	r->resolved = done;
+	return begin(r);
+}
+
+bool kafka_source_ask_ranges(struct kafka_source *source, const struct kafka_position *list,
+                             size_t n, kafka_ranges_fn *done)
+{
+	struct kafka_resolution *r = resolution_new(source, list, n);
+	if (!r)
+		return false;
+	r->ranged = done;
+	return begin(r);
 }

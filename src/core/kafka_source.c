@@ -96,9 +96,13 @@ void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 		rd_kafka_assign(rk, NULL);
 		return;
 	}
-	if (rd_kafka_assignment_lost(rk))
+	const char *lost = rd_kafka_assignment_lost(rk) ? "session" : NULL;
+	if (lost && source->overslept)
+		lost = "poll";
+	source->overslept = false;
+	if (lost)
 		log_warning("kafka: the group went on without us, all partitions are lost");
-	source->events->on_revoked(source->owner);
+	source->events->on_revoked(source->owner, lost);
 }
 
 /* ---- queues ---- */
@@ -117,11 +121,20 @@ void kafka_source_report_error(const rd_kafka_message_t *m)
 	            rd_kafka_message_errstr(m));
 }
 
+void kafka_source_tell_doubt(struct kafka_source *source)
+{
+	if (atomic_exchange(&source->doubt, false))
+		source->events->on_doubt(source->owner);
+}
+
 static void poll_consumer(struct kafka_source *source)
 {
 	int n = 0;
 	rd_kafka_message_t *m;
+	kafka_source_tell_doubt(source);
 	for (; n < POLL_MOST && (m = rd_kafka_consumer_poll(source->rk, 0)); n++) {
+		/* Told before the partitions are taken back. */
+		source->overslept |= m->err == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED;
 		kafka_source_report_error(m);
 		rd_kafka_message_destroy(m);
 	}
@@ -254,6 +267,13 @@ static void leave_group(struct kafka_source *source)
 	rd_kafka_queue_destroy(queue);
 }
 
+static void forget_fetched(struct kafka_source *source)
+{
+	if (source->fetched)
+		rd_kafka_topic_partition_list_destroy(source->fetched);
+	source->fetched = NULL;
+}
+
 void kafka_source_free(struct kafka_source *source)
 {
 	if (!source)
@@ -262,6 +282,7 @@ void kafka_source_free(struct kafka_source *source)
 	timer_free(source->poll);
 	if (source->rk)
 		leave_group(source);
+	forget_fetched(source);
 	for (int i = 0; source->lanes && i < source->config->lanes; i++)
 		queue_release(&source->lanes[i]);
 	queue_release(&source->consumer);
@@ -273,50 +294,51 @@ void kafka_source_free(struct kafka_source *source)
 
 /* ---- partitions ---- */
 
-void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
-{
-	rd_kafka_topic_partition_list_t *assign = kafka_source_list(source, list, n);
-	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
-	for (int i = 0; i < assign->cnt; i++) {
-		rd_kafka_queue_t *partition = rd_kafka_queue_get_partition(
-		    source->rk, assign->elems[i].topic, assign->elems[i].partition);
-		int lane = assign->elems[i].partition % source->config->lanes;
-		if (partition) {
-			rd_kafka_queue_forward(partition, source->lanes[lane].queue);
-			rd_kafka_queue_destroy(partition);
-		}
-	}
-	rd_kafka_resp_err_t err = rd_kafka_assign(source->rk, assign);
-	if (err)
-		log_warning("kafka: cannot begin to fetch: %s", rd_kafka_err2str(err));
-	rd_kafka_topic_partition_list_destroy(assign);
-}
-
+/*
+ * Stopping takes a partition away from its lane, some time later, and so would
+ * do it to one that has been started anew: wait until all have stopped.
+ */
 void kafka_source_release(struct kafka_source *source)
 {
+	rd_kafka_topic_partition_list_t *assignment;
+	forget_fetched(source);
 	rd_kafka_assign(source->rk, NULL);
+	/* Answered by the thread that stops them, in order of asking. */
+	if (!rd_kafka_assignment(source->rk, &assignment))
+		rd_kafka_topic_partition_list_destroy(assignment);
 }
 
-void kafka_source_seek(struct kafka_source *source, const struct kafka_position *position)
+/* What is fetched goes to the lanes. */
+static void forward(struct kafka_source *source)
 {
-	rd_kafka_topic_partition_list_t *list = kafka_source_list(source, position, 1);
-	/* Not waited for: the call itself makes all that was fetched before outdated. */
-	rd_kafka_error_t *error = rd_kafka_seek_partitions(source->rk, list, 0);
-	if (error) {
-		log_warning("kafka: cannot seek: %s", rd_kafka_error_string(error));
-		rd_kafka_error_destroy(error);
+	for (int i = 0; source->fetched && i < source->fetched->cnt; i++) {
+		const rd_kafka_topic_partition_t *place = &source->fetched->elems[i];
+		rd_kafka_queue_t *partition =
+		    rd_kafka_queue_get_partition(source->rk, place->topic, place->partition);
+		if (!partition)
+			continue;
+		rd_kafka_queue_forward(
+		    partition, source->lanes[place->partition % source->config->lanes].queue);
+		rd_kafka_queue_destroy(partition);
 	}
-	rd_kafka_topic_partition_list_destroy(list);
 }
 
-void kafka_source_pause(struct kafka_source *source, const struct kafka_position *position,
-                        bool pause)
+void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
+{
+	if (source->fetched)
+		kafka_source_release(source);
+	source->fetched = kafka_source_list(source, list, n);
+	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
+	forward(source);
+	rd_kafka_resp_err_t err = rd_kafka_assign(source->rk, source->fetched);
+	if (err)
+		log_warning("kafka: cannot begin to fetch: %s", rd_kafka_err2str(err));
+}
+
+void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position)
 {
 	rd_kafka_topic_partition_list_t *list = kafka_source_list(source, position, 1);
-	if (pause)
-		rd_kafka_pause_partitions(source->rk, list);
-	else
-		rd_kafka_resume_partitions(source->rk, list);
+	rd_kafka_pause_partitions(source->rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
 }
 

@@ -5,8 +5,8 @@
  * The source says which partitions it was given; its owner finds out where
  * they stand and calls kafka_source_start().  Messages wait in lanes
  * (partition p in lane p mod `lanes`): who does not take from a lane is not
- * sent more than the lane's share of the budget.  What is paused is still
- * polled, so the group never throws the member out.
+ * sent more than the lane's share of the budget.  Who does not take is still a
+ * member: the source polls all the same, so the group never throws it out.
  */
 #ifndef KAFKA_SOURCE_H
 #define KAFKA_SOURCE_H
@@ -31,24 +31,42 @@ struct kafka_position {
 #define KAFKA_OFFSET_LATEST   (-1)
 #define KAFKA_OFFSET_UNKNOWN  (-1001)
 
-/* A message on loan: `message` borrows from it until kafka_message_free(). */
+/* What a partition's log has: first <= offset < end. */
+struct kafka_range {
+	struct kafka_position position; /* as asked for */
+	int64_t first, end;
+	char error[160]; /* why that is not known; "": it is */
+};
+
+/* What comes out of a lane, in the order in which it happened to a partition. */
+enum kafka_kind {
+	KAFKA_MESSAGE,
+	KAFKA_END,  /* there is nothing before `offset` that did not come: the end, for now */
+	KAFKA_LOST, /* the log does not have `offset`, which is next: fetched no more */
+};
+
+/*
+ * A message on loan: `message` borrows from it until kafka_message_free().  Of
+ * the other kinds it has only topic, partition and offset.
+ */
 struct kafka_message {
 	struct cqrs_message message; /* its headers: see kafka_message_headers() */
 	int topic;
+	enum kafka_kind kind;
 	void *handle; /* NULL: it is not Kafka's, has its headers in `message`, nothing to free */
 };
 
 struct kafka_source_events {
 	/* The group gave us these (offsets unknown): answer with kafka_source_start(). */
 	void (*on_assigned)(void *owner, const struct kafka_position *list, size_t n);
-	/* The group takes all back: answer with kafka_source_release(), within seconds. */
-	void (*on_revoked)(void *owner);
-	/* A lane that was empty has messages. */
+	/* The group takes all back: answer with kafka_source_release(), within seconds.
+	 * `lost`: it has gone on without us, since we did not "poll" or its "session" ended. */
+	void (*on_revoked)(void *owner, const char *lost);
+	/* A lane that was empty has something. */
 	void (*on_messages)(void *owner, int lane);
-	/* The broker no longer has (or does not yet have) what should be read next. */
-	void (*on_out_of_range)(void *owner, const struct kafka_position *where, const char *why);
-	/* All there was before this offset has been taken from the lane: the end, for now. */
-	void (*on_end)(void *owner, const struct kafka_position *where);
+	/* Brokers or partitions were away, and what comes from now on may be of other logs,
+	 * made anew meanwhile; also what kafka_source_take() is about to give. */
+	void (*on_doubt)(void *owner);
 	/* NULL: the brokers can be reached; otherwise why not. */
 	void (*on_brokers)(void *owner, const char *why_not);
 };
@@ -75,24 +93,31 @@ bool kafka_source_open(struct kafka_source *source);
 /*
  * Where these partitions begin, by `start_us`: KAFKA_OFFSET_EARLIEST, _LATEST or
  * a time in microseconds; fills the offsets, and calls `done` from the loop.
- * `error` is NULL if all of them are known.  `list` is copied.
+ * `error` is NULL if all of them are known.  `list` is copied.  False, and no
+ * `done`, when a question is under way, of either kind, or memory is out.
  */
 typedef void kafka_resolved_fn(void *owner, const struct kafka_position *list, size_t n,
                                const char *error);
 bool kafka_source_resolve(struct kafka_source *source, const struct kafka_position *list, size_t n,
                           int64_t start_us, kafka_resolved_fn *done);
 
-/* Begins to fetch all that on_assigned() gave, from these offsets. */
+/* What the brokers have of these, asked for on a thread; `done` is called from the loop. */
+typedef void kafka_ranges_fn(void *owner, const struct kafka_range *list, size_t n);
+/* False, and no `done`, when a question is under way, of either kind, or memory is out. */
+bool kafka_source_ask_ranges(struct kafka_source *source, const struct kafka_position *list,
+                             size_t n, kafka_ranges_fn *done);
+
+/*
+ * From now on fetches these, of what on_assigned() gave, from these offsets, and
+ * no others.  Drops what was fetched before and not taken.
+ */
 void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n);
+/* Fetches a partition no more. */
+void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position);
 /* Stops fetching and lets the group go on. */
 void kafka_source_release(struct kafka_source *source);
-/* Continues a partition from elsewhere; drops what was fetched. */
-void kafka_source_seek(struct kafka_source *source, const struct kafka_position *position);
-/* Stops (or continues) fetching a partition. */
-void kafka_source_pause(struct kafka_source *source, const struct kafka_position *position,
-                        bool pause);
 
-/* Moves up to `max` messages out of a lane, in order; how many. */
+/* Takes up to `max` out of a lane, in order; how many. */
 int kafka_source_take(struct kafka_source *source, int lane, struct kafka_message *out, int max);
 /* `headers` live as long as the message and are freed with free(). */
 size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers);

@@ -7,19 +7,35 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <syslog.h>
 
 #define FETCH_BYTES_MIN 1048576
 #define FETCH_BYTES_MAX 536870912
 #define QUEUE_KB_MAX    2097151 /* as librdkafka has it */
 
+/*
+ * A topic that was deleted and made again has lost its leader for a moment, or
+ * its broker was away.  librdkafka 2.0 goes on at the same offset and tells
+ * nobody but its log, in the thread that will fetch again.
+ */
+static bool is_sign(const char *facility, const char *text)
+{
+	return !strcmp(facility, "BROKERUA") ||
+	       (!strcmp(facility, "FAIL") && strstr(text, "in state UP"));
+}
+
 /* Called from librdkafka's threads; log_write() is one write(2). */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-	(void)rk;
+	struct kafka_source *source = rd_kafka_opaque(rk);
+	if (is_sign(facility, text)) {
+		atomic_store(&source->doubt, true);
+		eventfd_write(source->consumer.fd, 1);
+	}
 	if (level <= LOG_ERR)
 		log_warning("kafka: %s: %s", facility, text);
-	else
+	else if (level < LOG_DEBUG || source->is_verbose)
 		log_debug("kafka: %s: %s", facility, text);
 }
 
@@ -88,10 +104,16 @@ rd_kafka_conf_t *kafka_source_conf(struct kafka_source *source)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	const struct cqrs_option_pair *pair = source->config->properties;
+	char debug[256] = "topic"; /* for is_sign() */
 	bool ok = set_defaults(conf);
-	for (; ok && pair && pair->name; pair++)
+	for (; ok && pair && pair->name; pair++) {
 		ok = set(conf, pair->name, pair->value);
-	if (!ok || !set_ours(conf, source->config)) {
+		if (!strcmp(pair->name, "debug")) {
+			source->is_verbose = true;
+			snprintf(debug, sizeof debug, "topic,%s", pair->value);
+		}
+	}
+	if (!ok || !set_ours(conf, source->config) || !set(conf, "debug", debug)) {
 		rd_kafka_conf_destroy(conf);
 		return NULL;
 	}

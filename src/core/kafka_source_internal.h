@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* A librdkafka queue whose filling wakes the loop. */
 struct kafka_queue {
@@ -31,7 +32,11 @@ struct kafka_source {
 	struct timer *poll; /* an idle member must poll, too */
 	bool brokers_down;
 	bool closing;
-	struct kafka_resolution *resolution; /* one at a time */
+	bool overslept;                           /* we did not poll for too long */
+	bool is_verbose;                          /* `debug` is asked for */
+	atomic_bool doubt;                        /* on_doubt() is to be called */
+	rd_kafka_topic_partition_list_t *fetched; /* NULL: nothing */
+	struct kafka_resolution *resolution;      /* one at a time */
 };
 
 /* kafka_source_config.c: NULL after logging which property is wrong. */
@@ -43,6 +48,8 @@ int kafka_source_on_stats(rd_kafka_t *rk, char *json, size_t len, void *opaque);
 
 /* kafka_source.c: comes back to the queue in the next turn. */
 void kafka_queue_wake(struct kafka_queue *queue);
+/* Calls on_doubt() if there was a sign; to be asked after what came was taken. */
+void kafka_source_tell_doubt(struct kafka_source *source);
 /* Logs what is wrong with the consumer, or with a topic. */
 void kafka_source_report_error(const rd_kafka_message_t *m);
 

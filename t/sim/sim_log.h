@@ -50,6 +50,7 @@ struct sim_log {
 	int64_t begin;          /* the first offset that there is */
 	int64_t end;            /* the next offset, also after a hole */
 	int64_t stored;         /* where cqrs.offsets stands; -1: nowhere yet */
+	int64_t mark;           /* of the message before it; 0: none yet */
 	bool first[SIM_KEYS];   /* the keys that table `single` has */
 	int64_t last[SIM_KEYS]; /* the element that must stand in table `latest` */
 };

@@ -26,7 +26,7 @@ struct change {
 	enum sim_effect effect; /* EFFECT */
 	int64_t k, element;     /* ROW, EFFECT; PARENT: k */
 	int log;                /* OFFSET, DEAD */
-	int64_t from, to;       /* OFFSET; DEAD: `from` is its offset */
+	int64_t from, to, mark; /* OFFSET; DEAD: `from` is its offset */
 	int index;              /* DEAD */
 	char sqlstate[6];
 	char payload[2 * SIM_ELEMENTS];

@@ -10,11 +10,9 @@
 #define LANE_MAX     64 /* who does not take is not sent more */
 #define HEARTBEAT_US (1000 * MS)
 
-enum entry_kind { ENTRY_MESSAGE, ENTRY_END, ENTRY_OUT_OF_RANGE };
-
 struct entry {
 	STAILQ_ENTRY(entry) link;
-	enum entry_kind kind;
+	enum kafka_kind kind;
 	int log;
 	int64_t offset;
 	const struct sim_record *record;
@@ -29,15 +27,17 @@ struct lane {
 };
 
 struct fetcher {
-	bool active, paused;
+	bool active;
 	int64_t position;
 	bool told_end, told_range; /* since it last moved */
 };
 
+/* One of two questions at a time. */
 struct resolution {
 	struct kafka_position *list;
 	size_t n;
-	kafka_resolved_fn *done;
+	kafka_resolved_fn *resolved;
+	kafka_ranges_fn *ranged;
 };
 
 /* As the member sees itself. */
@@ -56,7 +56,6 @@ struct kafka_source {
 	const struct kafka_source_events *events;
 	void *owner;
 	enum source_state state;
-	bool started; /* kafka_source_start() was called for what we were given */
 	struct lane *lanes;
 	struct fetcher fetchers[SIM_LOGS];
 	struct timer *heartbeat, *fetch, *give, *resolve, *brokers;
@@ -100,7 +99,6 @@ struct kafka_source *kafka_source_new(struct loop *loop, const struct kafka_sour
 static void join(struct kafka_source *source)
 {
 	source->state = SOURCE_JOINING;
-	source->started = false;
 	coordinator_join(source->sim, source, source->member, source->config->session_timeout_us);
 }
 
@@ -110,27 +108,21 @@ bool kafka_source_open(struct kafka_source *source)
 	return true;
 }
 
-static void drop(struct lane *lane, int log)
+static void drop(struct lane *lane)
 {
-	struct entries kept = STAILQ_HEAD_INITIALIZER(kept);
 	struct entry *entry;
 	while ((entry = STAILQ_FIRST(&lane->entries))) {
 		STAILQ_REMOVE_HEAD(&lane->entries, link);
-		if (log < 0 || entry->log == log) {
-			lane->n--;
-			free(entry);
-		} else {
-			STAILQ_INSERT_TAIL(&kept, entry, link);
-		}
+		free(entry);
 	}
-	STAILQ_CONCAT(&lane->entries, &kept);
+	lane->n = 0;
 }
 
 static void stop_fetching(struct kafka_source *source)
 {
 	memset(source->fetchers, 0, sizeof source->fetchers);
 	for (int i = 0; i < source->config->lanes; i++)
-		drop(&source->lanes[i], -1);
+		drop(&source->lanes[i]);
 }
 
 void kafka_source_free(struct kafka_source *source)
@@ -182,7 +174,6 @@ static void on_give(void *arg)
 		list[i] = (struct kafka_position){log->topic, log->partition, KAFKA_OFFSET_UNKNOWN};
 	}
 	source->state = SOURCE_GIVEN;
-	source->started = false;
 	say(source->sim, source->member, "is given %d partitions", source->n_given);
 	source->events->on_assigned(source->owner, list, (size_t)source->n_given);
 }
@@ -191,7 +182,7 @@ static void revoke(struct kafka_source *source, const char *why)
 {
 	say(source->sim, source->member, "is to give its partitions back: %s", why);
 	source->state = SOURCE_REVOKING;
-	source->events->on_revoked(source->owner);
+	source->events->on_revoked(source->owner, NULL);
 }
 
 static void on_heartbeat(void *arg)
@@ -219,15 +210,17 @@ static void on_brokers(void *arg)
 	source->brokers_away = source->sim->now < source->sim->cluster->away_until;
 	source->events->on_brokers(source->owner,
 	                           source->brokers_away ? "all brokers are away" : NULL);
-	if (source->brokers_away)
+	if (source->brokers_away) {
 		timer_arm(source->brokers, source->sim->cluster->away_until - source->sim->now + 1);
-	else
+	} else {
+		source->events->on_doubt(source->owner);
 		source_wake(source);
+	}
 }
 
 /* ---- fetching ---- */
 
-static void put(struct kafka_source *source, int log, enum entry_kind kind, int64_t offset,
+static void put(struct kafka_source *source, int log, enum kafka_kind kind, int64_t offset,
                 const struct sim_record *record)
 {
 	int32_t partition = source->sim->logs->logs[log].partition;
@@ -277,18 +270,18 @@ static void fetch(struct kafka_source *source, int number)
 	struct fetcher *fetcher = &source->fetchers[number];
 	const struct sim_log *log = &source->sim->logs->logs[number];
 	const struct sim_record *record;
-	if (!fetcher->active || fetcher->paused || is_full(source, number))
+	if (!fetcher->active || is_full(source, number))
 		return;
 	if (fetcher->position < log->begin || fetcher->position > log->end) {
 		if (!fetcher->told_range)
-			put(source, number, ENTRY_OUT_OF_RANGE, fetcher->position, NULL);
+			put(source, number, KAFKA_LOST, fetcher->position, NULL);
 		fetcher->told_range = true;
 		return;
 	}
 	go_back(source, fetcher, log);
 	for (int n = sim_between(source->sim, 1, 12);
 	     n && (record = next_record(log, fetcher->position)); n--) {
-		put(source, number, ENTRY_MESSAGE, record->offset, record);
+		put(source, number, KAFKA_MESSAGE, record->offset, record);
 		fetcher->position = record->offset + 1;
 		fetcher->told_end = false;
 	}
@@ -296,14 +289,14 @@ static void fetch(struct kafka_source *source, int number)
 		return;
 	fetcher->position = log->end;
 	fetcher->told_end = true;
-	put(source, number, ENTRY_END, log->end, NULL);
+	put(source, number, KAFKA_END, log->end, NULL);
 }
 
 static bool has_more(const struct kafka_source *source)
 {
 	for (int i = 0; i < source->sim->logs->n; i++) {
 		const struct fetcher *fetcher = &source->fetchers[i];
-		if (fetcher->active && !fetcher->paused && !is_full(source, i) &&
+		if (fetcher->active && !is_full(source, i) &&
 		    (!fetcher->told_end ||
 		     next_record(&source->sim->logs->logs[i], fetcher->position)))
 			return true;
@@ -343,21 +336,35 @@ static struct fetcher *fetcher_of(struct kafka_source *source,
 	return &source->fetchers[*log];
 }
 
+static bool is_given(const struct kafka_source *source, int log)
+{
+	for (int i = 0; i < source->n_given; i++)
+		if (source->given[i] == log)
+			return true;
+	return false;
+}
+
 void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
 {
 	int log;
-	if (source->state != SOURCE_GIVEN || source->started)
+	if (source->state != SOURCE_GIVEN)
 		sim_abort(source->sim, "kafka_source_start() without on_assigned()");
-	if (n != (size_t)source->n_given)
-		sim_abort(source->sim, "kafka_source_start() of other partitions than were given");
-	source->started = true;
+	stop_fetching(source);
 	for (size_t i = 0; i < n; i++) {
 		struct fetcher *fetcher = fetcher_of(source, &list[i], &log);
+		if (!is_given(source, log))
+			sim_abort(source->sim, "begins to fetch what it was not given");
 		*fetcher = (struct fetcher){.active = true, .position = list[i].offset};
 		if (list[i].offset < 0)
 			sim_abort(source->sim, "begins to fetch at %d", (int)list[i].offset);
 	}
 	source_wake(source);
+}
+
+void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position)
+{
+	int log;
+	fetcher_of(source, position, &log)->active = false;
 }
 
 void kafka_source_release(struct kafka_source *source)
@@ -368,31 +375,18 @@ void kafka_source_release(struct kafka_source *source)
 	join(source);
 }
 
-void kafka_source_seek(struct kafka_source *source, const struct kafka_position *position)
-{
-	int log;
-	struct fetcher *fetcher = fetcher_of(source, position, &log);
-	if (!fetcher->active)
-		sim_abort(source->sim, "seeks in a partition that it does not have");
-	fetcher->position = position->offset;
-	fetcher->told_end = fetcher->told_range = false;
-	drop(&source->lanes[position->partition % source->config->lanes], log);
-	source_wake(source);
-}
-
-void kafka_source_pause(struct kafka_source *source, const struct kafka_position *position,
-                        bool pause)
-{
-	int log;
-	fetcher_of(source, position, &log)->paused = pause;
-	source_wake(source);
-}
-
 /* ---- messages ---- */
 
 static void lend(struct kafka_source *source, const struct entry *entry, struct kafka_message *out)
 {
 	const struct sim_log *log = &source->sim->logs->logs[entry->log];
+	*out = (struct kafka_message){.topic = log->topic,
+	                              .kind = entry->kind,
+	                              .message = {.topic = source->config->topics[log->topic],
+	                                          .partition = log->partition,
+	                                          .offset = entry->offset}};
+	if (entry->kind != KAFKA_MESSAGE)
+		return;
 	int len = entry->record->len;
 	/* A copy of its own, so that who looks into it too late is found out. */
 	struct sim **loan = malloc(sizeof(struct sim *) + sizeof entry->record->value);
@@ -400,46 +394,27 @@ static void lend(struct kafka_source *source, const struct entry *entry, struct 
 	*loan = source->sim;
 	memcpy(loan + 1, entry->record->value, (size_t)len);
 	source->sim->cluster->loans++;
-	*out = (struct kafka_message){.topic = log->topic,
-	                              .handle = loan,
-	                              .message = {.topic = source->config->topics[log->topic],
-	                                          .partition = log->partition,
-	                                          .offset = entry->offset,
-	                                          .value = len ? loan + 1 : NULL,
-	                                          .value_len = (size_t)len}};
-}
-
-static void tell(struct kafka_source *source, const struct entry *entry)
-{
-	const struct sim_log *log = &source->sim->logs->logs[entry->log];
-	struct kafka_position where = {log->topic, log->partition, entry->offset};
-	if (entry->kind == ENTRY_END)
-		source->events->on_end(source->owner, &where);
-	else
-		source->events->on_out_of_range(source->owner, &where, "offset out of range");
+	out->handle = loan;
+	out->message.value = len ? loan + 1 : NULL;
+	out->message.value_len = (size_t)len;
 }
 
 int kafka_source_take(struct kafka_source *source, int number, struct kafka_message *out, int max)
 {
 	struct lane *lane = &source->lanes[number];
 	struct entry *entry;
-	int taken = 0, n = 0;
+	int n = 0;
 	if (sim_chance(source->sim, 30))
 		max = sim_between(source->sim, 1, max < 8 ? max : 8);
 	for (; n < max && (entry = STAILQ_FIRST(&lane->entries)); n++) {
 		STAILQ_REMOVE_HEAD(&lane->entries, link);
 		lane->n--;
-		if (entry->kind == ENTRY_MESSAGE)
-			lend(source, entry, &out[taken++]);
-		else
-			tell(source, entry);
+		lend(source, entry, &out[n]);
 		free(entry);
 	}
-	if (n && !taken)
-		timer_arm(lane->tell, 0);
 	if (n)
 		source_wake(source);
-	return taken;
+	return n;
 }
 
 size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers)
@@ -461,17 +436,34 @@ void kafka_message_free(struct kafka_message *msg)
 
 /* ---- where they begin and end ---- */
 
-bool kafka_source_resolve(struct kafka_source *source, const struct kafka_position *list, size_t n,
-                          int64_t start_us, kafka_resolved_fn *done)
+static bool ask(struct kafka_source *source, const struct kafka_position *list, size_t n)
 {
-	(void)start_us;
 	if (timer_is_armed(source->resolve))
 		return false;
-	source->resolution = (struct resolution){.n = n, .done = done};
+	source->resolution = (struct resolution){.n = n};
 	source->resolution.list = calloc(n + 1, sizeof *list);
 	assert(source->resolution.list);
 	memcpy(source->resolution.list, list, n * sizeof *list);
 	timer_arm(source->resolve, sim_delay(source->sim, 2 * SEC));
+	return true;
+}
+
+bool kafka_source_resolve(struct kafka_source *source, const struct kafka_position *list, size_t n,
+                          int64_t start_us, kafka_resolved_fn *done)
+{
+	(void)start_us;
+	if (!ask(source, list, n))
+		return false;
+	source->resolution.resolved = done;
+	return true;
+}
+
+bool kafka_source_ask_ranges(struct kafka_source *source, const struct kafka_position *list,
+                             size_t n, kafka_ranges_fn *done)
+{
+	if (!ask(source, list, n))
+		return false;
+	source->resolution.ranged = done;
 	return true;
 }
 
@@ -482,12 +474,23 @@ static void on_resolve(void *arg)
 	struct resolution r = source->resolution;
 	bool failed =
 	    sim->now < sim->cluster->away_until || sim_fault(sim, FAULT_RESOLVE, source->member);
+	struct kafka_range *ranges = calloc(r.n + 1, sizeof *ranges);
+	assert(ranges);
 	source->resolution.list = NULL;
 	for (size_t i = 0; i < r.n; i++) {
-		int log = sim_log_find(sim, r.list[i].topic, r.list[i].partition);
-		r.list[i].offset = sim->logs->logs[log].begin;
+		const struct sim_log *log =
+		    &sim->logs->logs[sim_log_find(sim, r.list[i].topic, r.list[i].partition)];
+		ranges[i] = (struct kafka_range){.position = r.list[i],
+		                                 .first = log->begin,
+		                                 .end = log->end,
+		                                 .error = {failed ? '?' : '\0'}};
+		r.list[i].offset = log->begin;
 	}
-	r.done(source->owner, r.list, r.n, failed ? "no answer" : NULL);
+	if (r.resolved)
+		r.resolved(source->owner, r.list, r.n, failed ? "no answer" : NULL);
+	else
+		r.ranged(source->owner, ranges, r.n);
+	free(ranges);
 	free(r.list);
 }
 

@@ -185,7 +185,7 @@ static int64_t offset_now(const struct session *session, int log)
 
 /* What matches is locked row by row, in an order that nobody knows. */
 static enum step move_offsets(struct session *session, const int *logs, const int64_t *from,
-                              const int64_t *to, size_t n)
+                              const int64_t *to, const int64_t *marks, size_t n)
 {
 	size_t first = (size_t)session->id % n;
 	for (; session->at < n; session->at++) {
@@ -199,13 +199,14 @@ static enum step move_offsets(struct session *session, const int *logs, const in
 		change->log = logs[i];
 		change->from = from[i];
 		change->to = to[i];
+		change->mark = marks[i];
 	}
 	return STEP_DONE;
 }
 
 static enum step run_advance(struct session *session, char *sql)
 {
-	int64_t partitions[SIM_LOGS], from[SIM_LOGS], to[SIM_LOGS];
+	int64_t partitions[SIM_LOGS], from[SIM_LOGS], to[SIM_LOGS], marks[SIM_LOGS];
 	int logs[SIM_LOGS];
 	char text[64];
 	static const char *const names[] = {"advance"};
@@ -214,13 +215,14 @@ static enum step run_advance(struct session *session, char *sql)
 	p = end;
 	size_t n = next_numbers(session, &p, partitions, SIM_LOGS);
 	if (next_numbers(session, &p, from, SIM_LOGS) != n ||
-	    next_numbers(session, &p, to, SIM_LOGS) != n || !n)
+	    next_numbers(session, &p, to, SIM_LOGS) != n ||
+	    next_numbers(session, &p, marks, SIM_LOGS) != n || !n)
 		sim_abort(session->sim, "arrays of different lengths: %s", sql);
 	for (size_t i = 0; i < n; i++) {
 		topics = next_literal(session, topics, text, sizeof text);
 		logs[i] = find_log(session, text, (int32_t)partitions[i]);
 	}
-	enum step step = move_offsets(session, logs, from, to, n);
+	enum step step = move_offsets(session, logs, from, to, marks, n);
 	if (step != STEP_DONE)
 		return step;
 	PGresult *result = make_rows(1, names);
@@ -228,28 +230,25 @@ static enum step run_advance(struct session *session, char *sql)
 	return answer(session, result);
 }
 
+#define READ_OFFSETS                             \
+	"SELECT topic, partition, next_offset, " \
+	"CASE WHEN last_offset = next_offset - 1 THEN last_mark END FROM cqrs.offsets"
+
 static enum step run_read_offsets(struct session *session, char *sql)
 {
-	char list[128];
-	const char *names[COLUMNS_MAX];
-	const char *from = strstr(sql, " FROM ");
-	snprintf(list, sizeof list, "%.*s", (int)(from - sql - 7), sql + 7);
-	int n = split_names(list, names), row = 0;
-	PGresult *result = make_rows(n, names);
+	static const char *const names[] = {"topic", "partition", "next_offset", "case"};
+	int row = 0;
+	(void)sql;
+	PGresult *result = make_rows(4, names);
 	for (int i = 0; i < session->sim->logs->n; i++) {
 		const struct sim_log *log = &session->sim->logs->logs[i];
 		if (offset_now(session, i) < 0)
 			continue;
-		for (int c = 0; c < n; c++) {
-			if (!strcmp(names[c], "topic"))
-				set_text(result, row, c, sim_topics[log->topic]);
-			else if (!strcmp(names[c], "partition"))
-				set_number(result, row, c, log->partition);
-			else if (!strcmp(names[c], "next_offset"))
-				set_number(result, row, c, offset_now(session, i));
-			else
-				sim_abort(session->sim, "no column %s: %s", names[c], sql);
-		}
+		set_text(result, row, 0, sim_topics[log->topic]);
+		set_number(result, row, 1, log->partition);
+		set_number(result, row, 2, offset_now(session, i));
+		if (log->mark)
+			set_number(result, row, 3, log->mark);
 		row++;
 	}
 	return answer(session, result);
@@ -657,7 +656,8 @@ static const struct {
     {"ROLLBACK", run_rollback, true},
     {"SELECT cqrs.advance(", run_advance, false},
     {"SELECT cqrs.evict(", run_evict, false},
-    {"SELECT topic, partition, next_offset", run_read_offsets, false},
+    {READ_OFFSETS, run_read_offsets, false},
+    {"UPDATE cqrs.gaps g SET to_offset = o.next_offset", run_nothing, false},
     {"INSERT INTO cqrs.offsets (", run_add_offsets, false},
     {"COPY ", run_copy, false},
     {"CREATE TEMP TABLE IF NOT EXISTS cqrs_stage_", run_nothing, false},

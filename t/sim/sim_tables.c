@@ -147,6 +147,7 @@ static void apply(struct sim *sim, const struct change *change)
 		server->parents[change->k] = true;
 		break;
 	case CHANGE_OFFSET:
+		sim->logs->logs[change->log].mark = change->mark;
 		break;
 	}
 }

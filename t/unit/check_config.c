@@ -129,6 +129,7 @@ static const char everything[] = "memory: 1GiB\n"
                                  "  brokers: \"a:1,b:2\"\n"
                                  "  group: \"g\"\n"
                                  "  start: \"2024-01-31T00:00:00Z\"\n"
+                                 "  on_gap: continue\n"
                                  "  session_timeout: 6s\n"
                                  "  properties:\n"
                                  "    client.id: \"cqrs$$1\"\n"
@@ -264,7 +265,7 @@ START_TEST(suggests_names_of_its_own_at_the_top)
 	                 "1:1: unknown option \"command\", did you mean \"commands\"?\n");
 	ck_assert_str_eq(complain("kafka: { commands: {} }\n"),
 	                 "1:10: unknown option \"commands\", known here: brokers, group, start, "
-	                 "session_timeout, properties\n");
+	                 "on_gap, session_timeout, properties\n");
 }
 END_TEST
 

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is the log still the one that was read, and does it have what is next?
+ *
+ * Before a partition is read the message that was stored last is fetched once
+ * more.  If it is another one, or if Kafka says that it does not have the
+ * offset, the brokers are asked what they have.  Then it is all fine, or a gap,
+ * which is recorded in cqrs.gaps before the partition goes on or is halted.
+ *
+ * So it is, too, when brokers or partitions were away for a moment: a topic that
+ * is made anew and filled beyond our position is at once no other to the eye.
+ */
+#include "command_bus_internal.h"
+#include "container.h"
+#include "gaps.h"
+#include "log.h"
+#include "message_mark.h"
+#include "offsets.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DOUBT_US                                                                                  \
+	200000           /* between a doubt and the question, for brokers that just changed roles \
+	                  */
+#define AGAIN_US 1000000 /* the brokers did not know */
+
+/* ---- out of the lane ---- */
+
+static void doubt(struct command_bus *bus, struct partition *partition)
+{
+	if (partition->state != PARTITION_ACTIVE && partition->state != PARTITION_CHECKING)
+		return;
+	partition->state = PARTITION_DOUBTED;
+	if (!timer_is_armed(bus->doubt_timer))
+		timer_arm(bus->doubt_timer, DOUBT_US);
+}
+
+/* Everything before `offset` has come, or was never there. */
+static void reached(struct command_bus *bus, struct partition *partition, int64_t offset)
+{
+	partition->end = offset;
+	if (partition->state != PARTITION_CHECKING)
+		return;
+	/* The message stored last may be gone from our log, too: that proves nothing. */
+	if (offset >= partition->taken)
+		partition->state = PARTITION_ACTIVE;
+	else
+		doubt(bus, partition);
+}
+
+static void check(struct command_bus *bus, struct partition *partition,
+                  const struct cqrs_message *message)
+{
+	if (message->offset == partition->taken - 1 && message_mark(message) != partition->mark) {
+		partition->is_other = true;
+		doubt(bus, partition);
+	} else if (message->offset >= partition->taken - 1) {
+		partition->state = PARTITION_ACTIVE;
+	}
+}
+
+bool gaps_admit(struct command_bus *bus, struct partition *partition,
+                const struct kafka_message *item)
+{
+	switch (item->kind) {
+	case KAFKA_MESSAGE:
+		if (partition->state == PARTITION_CHECKING)
+			check(bus, partition, &item->message);
+		return partition->state == PARTITION_ACTIVE &&
+		       item->message.offset >= partition->taken;
+	case KAFKA_END:
+		reached(bus, partition, item->message.offset);
+		return false;
+	case KAFKA_LOST:
+		doubt(bus, partition);
+		return false;
+	}
+	return false;
+}
+
+void gaps_doubt_all(struct command_bus *bus)
+{
+	for (size_t i = 0; i < bus->n_partitions; i++)
+		doubt(bus, &bus->partitions[i]);
+}
+
+/* ---- what the brokers have ---- */
+
+static void locate(struct command_bus *bus, struct partition *partition)
+{
+	partition->state = PARTITION_LOCATING;
+	positions_locate(bus);
+}
+
+static void judge(struct command_bus *bus, struct partition *partition,
+                  const struct kafka_range *range)
+{
+	int64_t next = partition->position.offset;
+	partition->first = range->first;
+	if (!partition->is_other && next >= range->first && next <= range->end) {
+		locate(bus, partition);
+		return;
+	}
+	partition->reason =
+	    !partition->is_other && next < range->first ? GAP_DELETED : GAP_RESTARTED;
+	partition->state = PARTITION_GAP;
+}
+
+static void on_ranges(void *owner, const struct kafka_range *list, size_t n)
+{
+	struct command_bus *bus = owner;
+	for (size_t i = 0; i < n; i++) {
+		const struct kafka_position *at = &list[i].position;
+		struct partition *partition = bus_partition(bus, at->topic, at->partition);
+		/* Taken back, or the fence was lost meanwhile. */
+		if (!partition || partition->state != PARTITION_DOUBTED ||
+		    partition->position.offset != at->offset)
+			continue;
+		if (*list[i].error) {
+			health_fail(bus->kafka, "cannot ask what %s [%" PRId32 "] has: %s",
+			            partition->topic, at->partition, list[i].error);
+			timer_arm(bus->doubt_timer, AGAIN_US);
+		} else {
+			judge(bus, partition, &list[i]);
+		}
+	}
+	gaps_record(bus);
+}
+
+static bool is_quiet(const struct partition *partition)
+{
+	return partition->state == PARTITION_DOUBTED &&
+	       partition->taken == partition->position.offset;
+}
+
+/* Asks about those of which all that was taken is stored. */
+static void on_doubt_timer(void *arg)
+{
+	struct command_bus *bus = arg;
+	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
+	size_t n = 0, doubted = 0;
+	for (size_t i = 0; list && bus->source && bus->owned && i < bus->n_partitions; i++) {
+		doubted += bus->partitions[i].state == PARTITION_DOUBTED;
+		if (is_quiet(&bus->partitions[i]))
+			list[n++] = bus->partitions[i].position;
+	}
+	bool asked = n && kafka_source_ask_ranges(bus->source, list, n, on_ranges);
+	if (!list || doubted > (asked ? n : 0))
+		timer_arm(bus->doubt_timer, DOUBT_US);
+	free(list);
+}
+
+/* ---- gaps ---- */
+
+static void halt(struct command_bus *bus, struct partition *partition)
+{
+	partition->state = PARTITION_HALTED;
+	gaps_tell(bus);
+	kafka_source_stop(bus->source, &partition->position);
+}
+
+static void go_on(struct command_bus *bus, struct partition *partition)
+{
+	int64_t from = partition->position.offset, to = partition->first;
+	log_warning("kafka: %s [%" PRId32 "] was %s: offset %" PRId64 " is not there, goes on at "
+	            "%" PRId64 " (kafka.on_gap: continue)",
+	            partition->topic, partition->position.partition, gaps_reason(partition->reason),
+	            from, to);
+	if (to > from)
+		metric_add(bus->gap_messages, (double)(to - from));
+	locate(bus, partition);
+}
+
+static void on_recorded(struct pg_request *request, enum pg_outcome outcome,
+                        const struct pg_error *error)
+{
+	struct command_bus *bus = container_of(request, struct command_bus, request);
+	struct partition *partition =
+	    bus_partition(bus, bus->recording.topic, bus->recording.partition);
+	bus->asking = false;
+	if (!partition || partition->state != PARTITION_GAP) {
+		positions_locate(bus); /* taken back, or the fence was lost meanwhile */
+	} else if (outcome == PG_REFUSED && !strcmp(error->sqlstate, OFFSETS_FENCE)) {
+		locate(bus, partition);
+	} else if (outcome == PG_REFUSED) {
+		health_fail(bus->control_health, "cannot record a gap: %s", error->message);
+		positions_retry(bus);
+	} else if (outcome == PG_DONE) {
+		health_ok(bus->control_health);
+		bus->locate_tries = 0;
+		if (bus->recorded_anew)
+			metric_add(bus->gaps_found[partition->reason], 1);
+		if (bus->config->on_gap == GAP_CONTINUE)
+			go_on(bus, partition);
+		else
+			halt(bus, partition);
+		positions_locate(bus);
+	}
+	/* When the connection is back, positions_locate() comes here again. */
+}
+
+static void on_record(struct pg_request *request, const PGresult *answer)
+{
+	struct command_bus *bus = container_of(request, struct command_bus, request);
+	struct partition *partition =
+	    bus_partition(bus, bus->recording.topic, bus->recording.partition);
+	if (partition && PQresultStatus(answer) == PGRES_TUPLES_OK)
+		gaps_read(answer, partition->since, &bus->recorded_anew);
+}
+
+void gaps_record(struct command_bus *bus)
+{
+	struct partition *partition = NULL;
+	for (size_t i = 0; i < bus->n_partitions && !partition; i++)
+		if (bus->partitions[i].state == PARTITION_GAP)
+			partition = &bus->partitions[i];
+	if (!partition || bus->asking || bus->revoking || bus->draining || !bus->owned)
+		return;
+	buf_clear(&bus->sql);
+	gaps_record_sql(&bus->sql, bus->config->group, partition,
+	                bus->config->on_gap == GAP_CONTINUE ? partition->first : -1);
+	bus->recording = partition->position;
+	positions_ask(bus, on_record, on_recorded);
+}
+
+void gaps_tell(struct command_bus *bus)
+{
+	const struct partition *first = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < bus->n_partitions; i++) {
+		if (bus->partitions[i].state != PARTITION_HALTED)
+			continue;
+		first = first ? first : &bus->partitions[i];
+		n++;
+	}
+	if (!first) {
+		health_ok(bus->gaps);
+		return;
+	}
+	health_fail(bus->gaps,
+	            "%s [%" PRId32 "] is halted since %s: %s offset %" PRId64 ", which is next; %s "
+	            "\"cqrsd offsets set %s %" PRId32 " %" PRId64 " --yes\", or have kafka.on_gap: "
+	            "continue (%zu halted)",
+	            first->topic, first->position.partition, first->since,
+	            first->reason == GAP_DELETED ? "Kafka has deleted"
+	                                         : "the topic was made anew and does not have",
+	            first->position.offset, "stop the group and run", first->topic,
+	            first->position.partition, first->first, n);
+}
+
+/* ---- life ---- */
+
+bool gaps_init(struct command_bus *bus)
+{
+	static const char help[] = "Times that Kafka did not have what was to be read next";
+	static const char evicted[] = "Times that the group went on without this member";
+	bus->doubt_timer = timer_new(bus->loop, on_doubt_timer, bus);
+	bus->gaps = health_add(bus->health, "partitions");
+	bus->gaps_found[GAP_DELETED] =
+	    metrics_counter(bus->metrics, "cqrsd_kafka_gaps_total", "reason=\"deleted\"", help);
+	bus->gaps_found[GAP_RESTARTED] =
+	    metrics_counter(bus->metrics, "cqrsd_kafka_gaps_total", "reason=\"restarted\"", help);
+	bus->gap_messages = metrics_counter(bus->metrics, "cqrsd_kafka_gap_messages_total", "",
+	                                    "Offsets that were skipped because of gaps");
+	bus->evictions[0] = metrics_counter(bus->metrics, "cqrsd_kafka_evictions_total",
+	                                    "reason=\"session\"", evicted);
+	bus->evictions[1] = metrics_counter(bus->metrics, "cqrsd_kafka_evictions_total",
+	                                    "reason=\"poll\"", evicted);
+	if (!bus->doubt_timer || !bus->gaps)
+		return false;
+	health_ok(bus->gaps);
+	return true;
+}
+
+void gaps_release(struct command_bus *bus)
+{
+	timer_free(bus->doubt_timer);
+}
