@@ -13,7 +13,7 @@ from pathlib import Path
 
 import confluent_kafka
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from .workshop import Workshop, wait_until
 
@@ -29,34 +29,44 @@ def library():
 
 
 class Kafka:
-    """A broker that this process started; see `shared()` for one that all workers use."""
+    """A broker that this process started; see `shared()` for one that all workers use.
 
-    def __init__(self, workshop: Workshop):
+    `first` makes it another broker of the cluster that `first` began.
+    """
+
+    def __init__(self, workshop: Workshop, first=None, replicas=1, heap="512m"):
         self.workshop = workshop
+        self.heap = heap
         self.directory = workshop.directory("kafka")
         self.port = workshop.free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.process = None
-        controller = workshop.free_port()
+        self.controller = first.controller if first else workshop.free_port()
+        self.node = first.node + 1 if first else 1
+        own = "" if first else f",CONTROLLER://127.0.0.1:{self.controller}"
         properties = {
-            "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "process.roles": "broker" if first else "broker,controller",
+            "node.id": self.node,
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port}{own}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self.directory / "data",
             "num.partitions": 1,
             "offsets.topic.num.partitions": 4,
-            "offsets.topic.replication.factor": 1,
+            "offsets.topic.replication.factor": replicas,
             "transaction.state.log.num.partitions": 2,
-            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.replication.factor": replicas,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
             "auto.create.topics.enable": "false",
-            "message.max.bytes": 8 << 20,
+            "message.max.bytes": 16 << 20,
+            "replica.fetch.max.bytes": 16 << 20,
+            # Compaction and retention within the patience of a test.
+            "log.cleaner.backoff.ms": 300,
+            "log.cleaner.dedupe.buffer.size": 4 << 20,
         }
         (self.directory / "server.properties").write_text(
             "".join(f"{name}={value}\n" for name, value in properties.items()))
@@ -68,7 +78,7 @@ class Kafka:
 
     def _command(self, *arguments):
         # One processor's worth of garbage collection and compilation: we share the machine.
-        return ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+        return ["java", "-Xms128m", f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                 "-Xshare:auto", f"-Djava.io.tmpdir={self.directory}",
                 f"-Dlog4j2.configurationFile={self.directory}/log4j2.yaml",
                 "-cp", f"{library()}/*", *arguments, str(self.directory / "server.properties")]
@@ -131,12 +141,21 @@ class KafkaClient:
         self._admin = self._admin or AdminClient(self.settings)
         return self._admin
 
-    def create(self, topic, partitions=1, **config):
+    def create(self, topic, partitions=1, replicas=1, **config):
         """Waits until the topic has its leaders, so that nobody meets it half-made."""
         config = {name.replace("_", "."): str(value) for name, value in config.items()}
-        new = NewTopic(topic, partitions, 1, config=config)
+        new = NewTopic(topic, partitions, replicas, config=config)
         self.admin.create_topics([new])[topic].result(20)
         wait_until(lambda: self._has_leaders(topic, partitions), 20, f"{topic} has leaders")
+
+    def add_partitions(self, topic, total):
+        self._producer = None  # which knows only those that were there
+        self.admin.create_partitions([NewPartitions(topic, total)])[topic].result(20)
+        wait_until(lambda: self._has_leaders(topic, total), 20, f"{topic} has leaders")
+
+    def leader(self, topic, partition=0):
+        """The node that leads a partition; -1: none."""
+        return self.admin.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
 
     def _has_leaders(self, topic, partitions):
         found = self.admin.list_topics(topic, timeout=5).topics[topic].partitions
@@ -153,7 +172,7 @@ class KafkaClient:
         """
         if self._producer is None:
             self._producer = confluent_kafka.Producer({
-                **self.settings, "linger.ms": 5, "message.max.bytes": 8 << 20,
+                **self.settings, "linger.ms": 5, "message.max.bytes": 16 << 20,
                 "topic.metadata.refresh.interval.ms": 10000,
                 "queue.buffering.max.messages": 2000000})
         places = {}
@@ -201,6 +220,22 @@ class KafkaClient:
         consumer = confluent_kafka.Consumer({**self.settings, "group.id": "watermarks"})
         try:
             return consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)
+        finally:
+            consumer.close()
+
+    def read(self, topic, partition=0):
+        """The offsets of all that a partition has now."""
+        consumer = confluent_kafka.Consumer({**self.settings, "group.id": "read",
+                                             "enable.partition.eof": True})
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        offsets = []
+        try:
+            while True:
+                message = consumer.poll(20)
+                assert message is not None, "no answer"
+                if message.error():
+                    return offsets
+                offsets.append(message.offset())
         finally:
             consumer.close()
 

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+"""What Kafka does to us: it goes on by itself, and what is not there any more is a recorded gap."""
+
+import json
+import signal
+
+import pytest
+
+from conftest import sensor_config
+from support.broker import Kafka, KafkaClient
+from support.workshop import wait_until
+
+PATIENCE = 90  # the machine may be busy; a wait ends as soon as it can
+
+# Nothing in the database prevents a second copy here.
+WITHOUT_KEY = """
+    DROP TABLE sensor_data;
+    CREATE TABLE sensor_data (time timestamptz NOT NULL, sensor_id integer NOT NULL,
+        temperature double precision, cpu double precision);
+"""
+
+
+class Feed:
+    """A daemon, its topic, and readings that are numbers: each must be stored once."""
+
+    def __init__(self, cqrsd, database, kafka, unique, partitions=1, create=True, on_gap="halt"):
+        self.database, self.kafka = database, kafka
+        self.topic, self.group = unique("readings"), unique("group")
+        self.other = unique("sensors")
+        kafka.create(self.other)
+        if create:
+            kafka.create(self.topic, partitions)
+        self.daemon = cqrsd(sensor_config(
+            database, kafka.address, self.group,
+            {"readings": self.topic, "sensors": self.other},
+            kafka={"session_timeout": "3s", "on_gap": on_gap}))
+        self.daemon.migrate()
+        database.query(WITHOUT_KEY)
+
+    def message(self, number):
+        return json.dumps({"sensor_id": 1, "ts": 1_600_000_000 + number, "cpu": number})
+
+    def send(self, numbers, partition=0):
+        return self.kafka.produce(self.topic, [self.message(n) for n in numbers], partition)
+
+    def stored(self):
+        return [n for (n,) in self.database.query("SELECT cpu::int FROM sensor_data ORDER BY 1")]
+
+    def wait_stored(self, numbers):
+        """All of them, and once each."""
+        wanted = sorted(numbers)
+        wait_until(lambda: len(self.stored()) >= len(wanted), PATIENCE,
+                   lambda: f"{len(self.stored())} of {len(wanted)}; {self.daemon.reasons()}")
+        assert self.stored() == wanted
+
+    def gaps(self):
+        return self.database.query(
+            "SELECT partition, from_offset, to_offset, reason, policy, closed_at IS NOT NULL "
+            "FROM cqrs.gaps WHERE topic = %s ORDER BY id", (self.topic,))
+
+    def position(self, partition=0):
+        return self.database.value(
+            "SELECT next_offset FROM cqrs.offsets WHERE topic = %s AND partition = %s",
+            (self.topic, partition))
+
+    def partition(self, number=0):
+        """What /status says of it; {} while it is not ours."""
+        if not self.daemon.is_listening():
+            return {}
+        found = self.daemon.admin.get("/status").json()["kafka"]["partitions"]
+        return next((p for p in found if (p["topic"], p["partition"]) == (self.topic, number)), {})
+
+    def wait_state(self, state, partition=0):
+        wait_until(lambda: self.partition(partition).get("state") == state, PATIENCE,
+                   lambda: f"{state}, but it is {self.partition(partition)}")
+
+    def metric(self, name, **labels):
+        return self.daemon.metrics().value(name, **labels)
+
+    def remake(self, partitions=1, **config):
+        self.kafka.delete(self.topic)
+        self.kafka.create(self.topic, partitions, **config)
+
+
+@pytest.fixture
+def feed(cqrsd, database, kafka, unique):
+    return lambda **more: Feed(cqrsd, database, kafka, unique, **more)
+
+
+@pytest.fixture(scope="module")
+def own_broker(workshop):
+    """One that the tests of this file may stop."""
+    broker = Kafka(workshop, heap="320m").start()
+    yield broker
+    broker.remove()
+
+
+# ---- brokers come and go ----
+
+
+@pytest.mark.parametrize("how", ["restarted", "killed, and gone for longer than the session"])
+def test_a_broker_that_was_away_is_waited_for(how, own_broker, cqrsd, database, unique):
+    kafka = KafkaClient(own_broker.address)
+    feed = Feed(cqrsd, database, kafka, unique, partitions=3)
+    feed.daemon.start(timeout=PATIENCE)
+    for partition in range(3):
+        feed.send(range(partition * 100, partition * 100 + 50), partition)
+    if how == "restarted":
+        own_broker.stop()
+    else:
+        own_broker.stop(signal.SIGKILL)
+        wait_until(lambda: not feed.daemon.is_ready(), PATIENCE, "it says that Kafka is away")
+        wait_until(lambda: feed.metric("cqrsd_kafka_evictions_total", reason="session") > 0,
+                   PATIENCE, "the session has ended")
+    own_broker.start()
+    for partition in range(3):
+        feed.send(range(partition * 100 + 50, partition * 100 + 100), partition)
+    feed.wait_stored(range(300))
+    feed.daemon.wait_ready(PATIENCE)
+    assert feed.metric("cqrsd_kafka_evictions_total", reason="poll") == 0
+    assert feed.gaps() == []
+
+
+def test_another_broker_takes_the_lead(workshop, cqrsd, database, unique):
+    first = Kafka(workshop, replicas=2, heap="256m").start()
+    second = Kafka(workshop, first, replicas=2, heap="256m").start()
+    try:
+        kafka = KafkaClient(f"{first.address},{second.address}")
+        wait_until(lambda: len(kafka.admin.list_topics(timeout=10).brokers) == 2, PATIENCE, "two")
+        feed = Feed(cqrsd, database, kafka, unique, create=False)
+        kafka.create(feed.topic, 6, replicas=2)
+        feed.daemon.start(timeout=PATIENCE)
+        led = [p for p in range(6) if kafka.leader(feed.topic, p) == second.node]
+        assert led, "no partition is led by the second broker"
+        for partition in range(6):
+            feed.send(range(partition * 100, partition * 100 + 50), partition)
+        second.stop()
+        wait_until(lambda: all(kafka.leader(feed.topic, p) == first.node for p in led), PATIENCE,
+                   "the first broker leads all")
+        for partition in range(6):
+            feed.send(range(partition * 100 + 50, partition * 100 + 100), partition)
+        feed.wait_stored(range(600))
+        feed.daemon.wait_ready(PATIENCE)
+        assert feed.gaps() == []
+    finally:
+        second.remove()
+        first.remove()
+
+
+# ---- topics come and grow ----
+
+
+def test_a_topic_may_come_later(feed):
+    f = feed(create=False)
+    f.daemon.start(ready=False)
+    wait_until(f.daemon.is_listening, PATIENCE)
+    f.kafka.create(f.topic, 2)
+    f.send(range(10), 1)
+    f.wait_stored(range(10))
+    f.daemon.wait_ready(PATIENCE)
+
+
+def test_partitions_may_be_added(feed):
+    f = feed()
+    f.daemon.start(timeout=PATIENCE)
+    f.send(range(10))
+    f.wait_stored(range(10))
+    f.kafka.add_partitions(f.topic, 3)
+    f.send(range(10, 20), 2)
+    f.send(range(20, 30))
+    f.wait_stored(range(30))
+
+
+# ---- holes that are none ----
+
+
+def test_aborted_transactions_and_markers_are_no_gaps(feed):
+    f = feed()
+    f.daemon.start(timeout=PATIENCE)
+    f.kafka.transaction(f.topic, [f.message(n) for n in range(10)], 0)
+    f.kafka.transaction(f.topic, [f.message(n) for n in range(100, 110)], 0, commit=False)
+    f.kafka.transaction(f.topic, [f.message(n) for n in range(10, 20)], 0)
+    f.kafka.transaction(f.topic, [f.message(n) for n in range(110, 120)], 0, commit=False)
+    f.wait_stored(range(20))
+    wait_until(lambda: f.daemon.lag(f.topic, 0) == 0, PATIENCE, "markers are no lag")
+    # Behind the message that was stored last there are only markers and the aborted.
+    f.daemon.restart()
+    f.send(range(20, 30))
+    f.wait_stored(range(30))
+    assert f.gaps() == []
+
+
+def test_what_compaction_took_is_no_gap(feed):
+    f = feed(create=False)
+    f.kafka.create(f.topic, cleanup_policy="compact", segment_ms=100, delete_retention_ms=0,
+                   min_cleanable_dirty_ratio=0.001, max_compaction_lag_ms=200)
+
+    def send(numbers, key):
+        f.kafka.produce(f.topic, [{"value": f.message(n), "key": key} for n in numbers], 0)
+
+    def left():
+        """How many messages the log still has, as a fresh reader sees it."""
+        return len(f.kafka.read(f.topic))
+
+    send(range(50), "a")
+    send([50], "b")
+    # A segment is cleaned when it is no longer the one that is written to.
+    wait_until(lambda: send([51], "c") or left() < 20, PATIENCE, "the log is compacted", 0.3)
+    f.daemon.start(timeout=PATIENCE)
+    wait_until(lambda: {49, 50, 51} <= set(f.stored()), PATIENCE)
+    assert len(f.stored()) < 50, "there were holes"
+    f.daemon.stop()
+    # The one that was stored last goes, too: that proves nothing.
+    end = f.position()
+    wait_until(lambda: send([52], "c") or all(o != end - 1 for o in f.kafka.read(f.topic)),
+               PATIENCE, "the message stored last is gone", 0.3)
+    f.daemon.start(timeout=PATIENCE)
+    wait_until(lambda: 52 in f.stored(), PATIENCE)
+    assert f.gaps() == []
+
+
+def test_retention_that_took_only_what_was_read_is_no_gap(feed):
+    f = feed()
+    f.daemon.start(timeout=PATIENCE)
+    f.send(range(10))
+    f.wait_stored(range(10))
+    f.daemon.stop()
+    f.kafka.delete_records(f.topic, 0, 10)
+    f.daemon.start(timeout=PATIENCE)
+    f.send(range(10, 20))
+    f.wait_stored(range(20))
+    assert f.gaps() == []
+
+
+# ---- gaps ----
+
+
+def retention_was_quicker(f):
+    f.daemon.start(timeout=PATIENCE)
+    f.send(range(10))
+    f.send(range(1000, 1010), 1)
+    f.wait_stored([*range(10), *range(1000, 1010)])
+    f.daemon.stop()
+    f.send(range(10, 30))
+    f.kafka.delete_records(f.topic, 0, 15)
+
+
+def test_a_gap_halts_its_partition_until_somebody_decides(feed):
+    f = feed(partitions=2)
+    retention_was_quicker(f)
+    f.daemon.start(ready=False)
+    f.wait_state("halted")
+    gap = f.partition()["gap"]
+    assert (gap["from"], gap["to"], gap["reason"]) == (10, 15, "deleted")
+    reason = f.daemon.reasons()["partitions"]
+    assert f"{f.topic} [0]" in reason and gap["since"] in reason
+    assert f"cqrsd offsets set {f.topic} 0 15 --yes" in reason
+    assert f.metric("cqrsd_kafka_gaps_total", reason="deleted") == 1
+    # The others go on.
+    f.send(range(1010, 1020), 1)
+    f.wait_stored([*range(10), *range(1000, 1020)])
+    # It is one gap, however often it is met.
+    f.daemon.stop()
+    f.daemon.start(ready=False)
+    f.wait_state("halted")
+    assert f.partition()["gap"] == gap
+    assert f.gaps() == [(0, 10, None, "deleted", "halt", False)]
+    f.daemon.stop()
+    # By hand, which leaves all other columns as they are.
+    f.database.query("UPDATE cqrs.offsets SET next_offset = 17 WHERE topic = %s AND partition = 0",
+                     (f.topic,))
+    f.daemon.start(timeout=PATIENCE)
+    f.wait_stored([*range(10), *range(17, 30), *range(1000, 1020)])
+    assert f.gaps() == [(0, 10, 17, "deleted", "halt", True)]
+
+
+def test_a_gap_may_be_skipped(feed):
+    f = feed(partitions=2, on_gap="continue")
+    retention_was_quicker(f)
+    f.daemon.start(timeout=PATIENCE)
+    f.wait_stored([*range(10), *range(15, 30), *range(1000, 1010)])
+    assert f.gaps() == [(0, 10, 15, "deleted", "continue", True)]
+    assert f.metric("cqrsd_kafka_gaps_total", reason="deleted") == 1
+    assert f.metric("cqrsd_kafka_gap_messages_total") == 5
+    f.daemon.restart()
+    f.send(range(30, 40))
+    f.wait_stored([*range(10), *range(15, 40), *range(1000, 1010)])
+    assert len(f.gaps()) == 1
+
+
+# ---- a topic that is made anew ----
+
+
+@pytest.mark.parametrize("size", [0, 5, 9, 10, 25])
+def test_a_topic_made_anew_is_another(size, feed):
+    """Deleted and filled again while nobody looks: told by the message stored last."""
+    f = feed()
+    f.daemon.start(timeout=PATIENCE)
+    f.send(range(10))
+    f.wait_stored(range(10))
+    f.daemon.stop()
+    f.remake()
+    new = range(100, 100 + size)
+    f.send(new)
+    f.daemon.start(ready=False)
+    f.wait_state("halted")
+    gap = f.partition()["gap"]
+    assert (gap["from"], gap["to"], gap["reason"]) == (10, 0, "restarted")
+    assert f.stored() == [*range(10)]
+    assert f.gaps() == [(0, 10, None, "restarted", "halt", False)]
+    # Decided otherwise: it is read from its beginning.
+    f.daemon.stop()
+    f.daemon.write(kafka={"on_gap": "continue"})
+    f.daemon.start(timeout=PATIENCE)
+    f.wait_state("active")
+    f.wait_stored([*range(10), *new])
+    assert f.gaps() == [(0, 10, 0, "restarted", "halt", True)]
+    assert f.metric("cqrsd_kafka_gap_messages_total") == 0
+
+
+@pytest.mark.parametrize("count", [5, 25])
+def test_a_topic_made_anew_under_a_reader_is_another(count, feed):
+    f = feed(on_gap="continue")
+    f.daemon.start(timeout=PATIENCE)
+    f.send(range(10))
+    f.wait_stored(range(10))
+    f.remake()
+    f.send(range(100, 100 + count))
+    f.wait_stored([*range(10), *range(100, 100 + count)])
+    assert f.gaps() == [(0, 10, 0, "restarted", "continue", True)]
+    f.daemon.wait_ready(PATIENCE)
+
+
+# ---- size ----
+
+
+def test_a_message_of_ten_megabytes_hurts_nobody(feed):
+    f = feed(create=False)
+    f.kafka.create(f.topic, max_message_bytes=12 << 20)
+    f.daemon.start(timeout=PATIENCE)
+    huge = json.dumps([{"sensor_id": 1, "ts": 1_600_000_000, "cpu": 7, "note": "x" * (10 << 20)}])
+    f.send(range(10))
+    f.kafka.produce(f.topic, [huge], 0)
+    f.send(range(10, 20))
+    wait_until(lambda: f.position() == 21, PATIENCE, "all is applied")
+    letters = f.database.query("SELECT \"offset\", length(payload) FROM cqrs.dead_letters")
+    if letters:
+        assert letters == [(10, len(huge))]
+    assert f.stored() == sorted([*range(20)] + [7] * (not letters))
+    assert f.gaps() == []
