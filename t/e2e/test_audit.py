@@ -101,10 +101,10 @@ def test_what_was_refused_and_what_came_twice(system):
     system.send([reading(0), reading(1, cpu=99)], b"not JSON", b"", partition=1)
     system.settle()
     table, _ = system.audit()
-    assert table[0] == {"messages": 2, "readings": 7, "present": 4, "dead": 2, "duplicate": 1,
-                        "MISSING": 0}
-    assert table[1] == {"messages": 3, "readings": 4, "present": 0, "dead": 2, "duplicate": 2,
-                        "MISSING": 0}
+    # Which of two equal ones is the duplicate depends on which partition is read first.
+    assert {name: table[0][name] + table[1][name] for name in table[0]} == {
+        "messages": 5, "readings": 11, "present": 4, "dead": 4, "duplicate": 3, "MISSING": 0}
+    assert table[0]["readings"] == 7 and table[0]["dead"] == 2
 
 
 def test_a_row_that_is_gone_is_missing(system):
