@@ -11,12 +11,12 @@ CREATE TABLE cqrs.gaps (
     partition integer NOT NULL,
     from_offset bigint NOT NULL,
     to_offset bigint,
-    reason text NOT NULL CHECK (reason IN ('deleted', 'restarted')),
+    reason text NOT NULL CHECK (reason IN ('deleted', 'truncated', 'restarted')),
     policy text NOT NULL CHECK (policy IN ('halt', 'continue')),
     found_at timestamptz NOT NULL DEFAULT now(),
     closed_at timestamptz
 );
-COMMENT ON TABLE cqrs.gaps IS 'What could not be read: deleted, the log began behind from_offset; restarted, it was another log';
+COMMENT ON TABLE cqrs.gaps IS 'What could not be read: deleted, the log began behind it; truncated, it ended before; restarted, it was another';
 COMMENT ON COLUMN cqrs.gaps.to_offset IS 'Where reading went on; null while nobody has decided';
 CREATE UNIQUE INDEX gaps_open ON cqrs.gaps (consumer_group, topic, partition) WHERE closed_at IS NULL;
 

@@ -98,7 +98,7 @@ struct command_bus {
 	struct kafka_position recording; /* the gap that the request is about */
 	bool recorded_anew;
 	struct health_check *gaps;
-	struct metric *gaps_found[2]; /* by enum gap_reason */
+	struct metric *gaps_found[GAP_REASONS];
 	struct metric *gap_messages;
 	struct metric *evictions[2]; /* "session", "poll" */
 };

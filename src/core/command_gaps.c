@@ -103,9 +103,15 @@ static void judge(struct command_bus *bus, struct partition *partition,
 		locate(bus, partition);
 		return;
 	}
-	partition->reason =
-	    !partition->is_other && next < range->first ? GAP_DELETED : GAP_RESTARTED;
 	partition->state = PARTITION_GAP;
+	partition->reason = GAP_RESTARTED;
+	partition->resume = range->first;
+	if (!partition->is_other && next < range->first) {
+		partition->reason = GAP_DELETED;
+	} else if (!partition->is_other && range->reported) {
+		partition->reason = GAP_TRUNCATED;
+		partition->resume = range->end;
+	}
 }
 
 static void on_ranges(void *owner, const struct kafka_range *list, size_t n)
@@ -163,7 +169,7 @@ static void halt(struct command_bus *bus, struct partition *partition)
 
 static void go_on(struct command_bus *bus, struct partition *partition)
 {
-	int64_t from = partition->position.offset, to = partition->first;
+	int64_t from = partition->position.offset, to = partition->resume;
 	log_warning("kafka: %s [%" PRId32 "] was %s: offset %" PRId64 " is not there, goes on at "
 	            "%" PRId64 " (kafka.on_gap: continue)",
 	            partition->topic, partition->position.partition, gaps_reason(partition->reason),
@@ -220,13 +226,18 @@ void gaps_record(struct command_bus *bus)
 		return;
 	buf_clear(&bus->sql);
 	gaps_record_sql(&bus->sql, bus->config->group, partition,
-	                bus->config->on_gap == GAP_CONTINUE ? partition->first : -1);
+	                bus->config->on_gap == GAP_CONTINUE ? partition->resume : -1);
 	bus->recording = partition->position;
 	positions_ask(bus, on_record, on_recorded);
 }
 
 void gaps_tell(struct command_bus *bus)
 {
+	static const char *const why[] = {
+	    [GAP_DELETED] = "and Kafka has deleted it",
+	    [GAP_TRUNCATED] = "and the log ends before it",
+	    [GAP_RESTARTED] = "but the topic was made anew",
+	};
 	const struct partition *first = NULL;
 	size_t n = 0;
 	for (size_t i = 0; i < bus->n_partitions; i++) {
@@ -240,14 +251,11 @@ void gaps_tell(struct command_bus *bus)
 		return;
 	}
 	health_fail(bus->gaps,
-	            "%s [%" PRId32 "] is halted since %s: %s offset %" PRId64 ", which is next; %s "
-	            "\"cqrsd offsets set %s %" PRId32 " %" PRId64 " --yes\", or have kafka.on_gap: "
-	            "continue (%zu halted)",
-	            first->topic, first->position.partition, first->since,
-	            first->reason == GAP_DELETED ? "Kafka has deleted"
-	                                         : "the topic was made anew and does not have",
-	            first->position.offset, "stop the group and run", first->topic,
-	            first->position.partition, first->first, n);
+	            "%s [%" PRId32 "] is halted since %s: offset %" PRId64 " is next, %s; stop the "
+	            "group and run \"cqrsd offsets set %s %" PRId32 " %" PRId64 " --yes\", or have "
+	            "kafka.on_gap: continue (%zu halted)",
+	            first->topic, first->position.partition, first->since, first->position.offset,
+	            why[first->reason], first->topic, first->position.partition, first->resume, n);
 }
 
 /* ---- life ---- */
@@ -258,10 +266,13 @@ bool gaps_init(struct command_bus *bus)
 	static const char evicted[] = "Times that the group went on without this member";
 	bus->doubt_timer = timer_new(bus->loop, on_doubt_timer, bus);
 	bus->gaps = health_add(bus->health, "partitions");
-	bus->gaps_found[GAP_DELETED] =
-	    metrics_counter(bus->metrics, "cqrsd_kafka_gaps_total", "reason=\"deleted\"", help);
-	bus->gaps_found[GAP_RESTARTED] =
-	    metrics_counter(bus->metrics, "cqrsd_kafka_gaps_total", "reason=\"restarted\"", help);
+	for (enum gap_reason i = 0; i < GAP_REASONS; i++) {
+		struct buf labels = BUF_INIT;
+		metrics_label(&labels, "reason", gaps_reason(i));
+		bus->gaps_found[i] =
+		    metrics_counter(bus->metrics, "cqrsd_kafka_gaps_total", buf_str(&labels), help);
+		buf_release(&labels);
+	}
 	bus->gap_messages = metrics_counter(bus->metrics, "cqrsd_kafka_gap_messages_total", "",
 	                                    "Offsets that were skipped because of gaps");
 	bus->evictions[0] = metrics_counter(bus->metrics, "cqrsd_kafka_evictions_total",

@@ -66,7 +66,7 @@ static json_t *partition_status(const struct command_bus *bus, const struct part
 		json_object_set_new(status, "gap",
 		                    json_pack("{s:I, s:I, s:s, s:s}", "from",
 		                              (json_int_t)partition->position.offset, "to",
-		                              (json_int_t)partition->first, "reason",
+		                              (json_int_t)partition->resume, "reason",
 		                              gaps_reason(partition->reason), "since",
 		                              partition->since));
 	return status;

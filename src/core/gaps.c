@@ -11,6 +11,7 @@ const char *gaps_reason(enum gap_reason reason)
 {
 	static const char *const names[] = {
 	    [GAP_DELETED] = "deleted",
+	    [GAP_TRUNCATED] = "truncated",
 	    [GAP_RESTARTED] = "restarted",
 	};
 	return names[reason];

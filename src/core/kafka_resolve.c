@@ -50,6 +50,20 @@ static void ask_ranges(struct kafka_resolution *r)
 	}
 }
 
+/* Who deletes a topic deletes what groups have told of it. */
+static void ask_reported(struct kafka_resolution *r)
+{
+	rd_kafka_topic_partition_list_t *list = kafka_source_list(r->source, r->list, r->n);
+	rd_kafka_resp_err_t err = rd_kafka_committed(r->source->rk, list, ASK_MS);
+	for (size_t i = 0; i < r->n; i++) {
+		struct kafka_range *range = &r->ranges[i];
+		if (failed(r, err))
+			snprintf(range->error, sizeof range->error, "%s", rd_kafka_err2str(err));
+		range->reported = list->elems[i].offset >= 0;
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
 static void ask_times(struct kafka_resolution *r)
 {
 	rd_kafka_topic_partition_list_t *list = kafka_source_list(r->source, r->list, r->n);
@@ -77,6 +91,8 @@ static void *ask(void *arg)
 		ask_times(r);
 	else
 		ask_ranges(r);
+	if (r->ranged)
+		ask_reported(r);
 	for (size_t i = 0; r->resolved && r->start_us < 0 && i < r->n; i++)
 		r->list[i].offset =
 		    r->start_us == KAFKA_OFFSET_EARLIEST ? r->ranges[i].first : r->ranges[i].end;

@@ -35,6 +35,7 @@ struct kafka_position {
 struct kafka_range {
 	struct kafka_position position; /* as asked for */
 	int64_t first, end;
+	bool reported;   /* what we told of it is still known: it was not deleted since */
 	char error[160]; /* why that is not known; "": it is */
 };
 

@@ -32,7 +32,9 @@ enum partition_state {
 /* Why what should be read next is not there. */
 enum gap_reason {
 	GAP_DELETED,   /* the log begins behind it */
-	GAP_RESTARTED, /* it is another log: the topic was made anew, or has lost its end */
+	GAP_TRUNCATED, /* the log has lost its end */
+	GAP_RESTARTED, /* it is another log: the topic was made anew */
+	GAP_REASONS,
 };
 
 struct partition {
@@ -44,10 +46,10 @@ struct partition {
 	int64_t reported; /* what Kafka was told */
 	int64_t mark;     /* of the message before `position`, if it is known (`has_mark`) */
 	bool has_mark;
-	bool is_other; /* there is another message in its place */
-	int64_t
-	    first; /* the log had nothing before it when the brokers were asked; 0: or not yet */
-	enum gap_reason reason; /* GAP, HALTED; reading can go on at `first` */
+	bool is_other;          /* there is another message in its place */
+	int64_t first;          /* where the log began when the brokers were asked; 0: or not yet */
+	enum gap_reason reason; /* GAP, HALTED */
+	int64_t resume;         /* GAP, HALTED: where reading could go on */
 	char since[32];         /* HALTED: as cqrs.gaps has it */
 	struct metric *lag, *stored;
 };

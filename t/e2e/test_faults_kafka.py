@@ -331,6 +331,30 @@ def test_a_topic_made_anew_under_a_reader_is_another(count, feed):
     f.daemon.wait_ready(PATIENCE)
 
 
+def test_a_log_that_lost_its_end_is_not_read_again(own_broker, cqrsd, database, unique):
+    """As after an unclean election; here the disk has lost what was not yet flushed."""
+    kafka = KafkaClient(own_broker.address)
+    f = Feed(cqrsd, database, kafka, unique, on_gap="continue")
+    f.daemon.start(timeout=PATIENCE)
+    log = own_broker.directory / "data" / f"{f.topic}-0" / f"{0:020}.log"
+    f.send(range(5))
+    f.wait_stored(range(5))
+    kept = log.stat().st_size
+    f.send(range(5, 10))
+    f.wait_stored(range(10))
+    wait_until(lambda: kafka.committed(f.group, f.topic) == 10, PATIENCE, "Kafka was told")
+    f.daemon.stop()
+    own_broker.stop(signal.SIGKILL)
+    with open(log, "r+b") as file:
+        file.truncate(kept)
+    own_broker.start()
+    assert kafka.watermarks(f.topic) == (0, 5)
+    f.daemon.start(timeout=PATIENCE)
+    wait_until(lambda: f.gaps() == [(0, 10, 5, "truncated", "continue", True)], PATIENCE, f.gaps)
+    f.send(range(10, 20))
+    f.wait_stored(range(20))
+
+
 # ---- size ----
 
 
