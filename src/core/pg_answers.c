@@ -19,6 +19,12 @@ static void refuse(struct pg_conn *conn, struct pg_request *req, const PGresult 
 		pg_conn_lose_by_libpq(conn);
 		return;
 	}
+	/* Not the server's words but libpq's: it had no memory, and what it dropped may be a row,
+	 * the end of a COMMIT or a Sync.  Nobody knows any more what was answered. */
+	if (!PQresultErrorField(result, PG_DIAG_SQLSTATE)) {
+		pg_conn_reset(conn, PQresultErrorMessage(result));
+		return;
+	}
 	if (req->outcome == PG_REFUSED)
 		return;
 	req->outcome = PG_REFUSED;

@@ -80,8 +80,10 @@ static void watch(struct pg_conn *conn, short what)
 		return;
 	event_assign(&conn->io, loop_base(conn->loop), PQsocket(conn->pg),
 	             (short)(what | EV_PERSIST), on_io, conn);
-	event_add(&conn->io, NULL);
-	conn->watched = what;
+	if (event_add(&conn->io, NULL) == 0)
+		conn->watched = what;
+	else
+		pg_conn_reset(conn, "out of memory");
 }
 
 void pg_conn_watch(struct pg_conn *conn)
@@ -289,6 +291,8 @@ static void poll_connection(struct pg_conn *conn)
 		PQsetnonblocking(conn->pg, 1);
 		set_state(conn, PG_CONN_SETUP);
 		pg_conn_watch(conn);
+		if (!conn->pg)
+			break;
 		if (conn->config->setup)
 			pg_conn_send_setup(conn, on_setup_done);
 		else
