@@ -173,10 +173,21 @@ static void let_stream_write(struct http_connection *c)
 		req->writable(req->writable_arg);
 }
 
+/* Cut short to a client for which the end of the connection is the end of the response. */
+static void reset(struct http_connection *c)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	c->lost = true;
+}
+
 static void write_some(struct http_connection *c)
 {
 	size_t len = http_connection_unwritten(c);
-	if (!len)
+	/* There was no memory for all of an answer, so none of it may look like one. */
+	if (c->out.failed)
+		reset(c);
+	if (!len || c->lost)
 		return;
 	int64_t now = loop_now(c->server->loop);
 	bool had_room = http_connection_has_room(c);
@@ -220,14 +231,6 @@ static void watch(struct http_connection *c)
 	event_assign(&c->event, loop_base(c->server->loop), c->fd, what, on_event, c);
 	if (what != EV_PERSIST && event_add(&c->event, NULL) != 0)
 		c->lost = true;
-}
-
-/* Cut short to a client for which the end of the connection is the end of the response. */
-static void reset(struct http_connection *c)
-{
-	struct linger now = {.l_onoff = 1, .l_linger = 0};
-	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	c->lost = true;
 }
 
 /* Nothing was sent that we have not read: closing does not reset the connection. */
@@ -288,7 +291,7 @@ void http_connection_settle(struct http_connection *c)
 	watch(c);
 	count_output(c);
 	c->is_settling = false;
-	if (c->lost || c->out.failed || (c->ended && c->state == HTTP_LINGERING))
+	if (c->lost || (c->ended && c->state == HTTP_LINGERING))
 		http_connection_free(c);
 }
 

@@ -23,7 +23,7 @@ struct buf *http_request_out(struct http_request *req)
 	if (!is_first(req))
 		return &req->held;
 	/* An idle connection holds no memory, a busy one takes what the last one left. */
-	if (!c->out.data) {
+	if (!c->out.data && !c->out.failed) {
 		c->out = c->server->spare_out;
 		c->server->spare_out = (struct buf)BUF_INIT;
 	}
@@ -50,7 +50,7 @@ static void advance(struct http_connection *c)
 		c->cut_unframed = !req->chunked;
 		http_request_free(req);
 		req = TAILQ_FIRST(&c->requests);
-		if (!req || !req->held.len)
+		if (!req || (!req->held.len && !req->held.failed))
 			continue;
 		struct buf *out = http_request_out(req);
 		buf_add(out, req->held.data, req->held.len);
