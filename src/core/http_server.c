@@ -87,19 +87,18 @@ static void on_resume(void *arg)
 		timer_arm(server->resume, RESUME_US);
 }
 
-/* Who has kept its answers waiting the longest; whose answers wait only for each other is last. */
+/* Since when a client takes no more of its answers; those that wait for another answer are last. */
+static int64_t waits_since(const struct http_connection *c)
+{
+	return c->write_since ? c->write_since : INT64_MAX;
+}
+
 static struct http_connection *slowest_reader(const struct http_server *server)
 {
 	struct http_connection *c, *slowest = NULL;
-	TAILQ_FOREACH (c, &server->connections, link) {
-		if (!c->owed || (slowest && slowest->write_since && !c->write_since))
-			continue;
-		bool slower = !slowest || (c->write_since && !slowest->write_since) ||
-		              (c->write_since ? c->write_since < slowest->write_since
-		                              : c->owed > slowest->owed);
-		if (slower)
+	TAILQ_FOREACH (c, &server->connections, link)
+		if (c->owed && (!slowest || waits_since(c) < waits_since(slowest)))
 			slowest = c;
-	}
 	return slowest;
 }
 
