@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Running out of things: descriptors, room for the log, and time that goes back."""
+"""Running out of things: memory, descriptors, room for the log, and time that goes back."""
 
 import fcntl
 import itertools
@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import subprocess
+import threading
 import time
 from email.utils import parsedate_to_datetime
 
@@ -15,11 +16,14 @@ import pytest
 
 from conftest import sensor_config
 from support.broker import KafkaClient
-from support.daemon import BINARY
+from support.daemon import BINARY, is_instrumented
 from support.shim import Shim
 from support.workshop import wait_until
 
 START = 1_600_000_000
+ROUTES = ["/api/v1/sensors", "/api/v1/sensor-data?limit=50&count=exact", "/", "/nothing",
+          "/api/v1/sensor-data/avg?bucket=1h", "/api/v1/sensors/1/latest",
+          "/api/v1/sensor-data?limit=x", "/api/v1/openapi.json"]
 
 
 def readings(count, first=0):
@@ -37,15 +41,80 @@ def config(database, topics, unique):
     return sensor_config(database, "embedded", unique("group"), topics)
 
 
+class Askers:
+    """Threads that ask all the time and note what they are told."""
+
+    def __init__(self, daemon, threads=4):
+        self.daemon = daemon
+        self.told = {}
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.ask, args=(n,), daemon=True)
+                        for n in range(threads)]
+
+    def ask(self, n):
+        while not self.over.is_set():
+            client = self.daemon.admin if n == 0 else self.daemon.http
+            paths = ["/status", "/metrics", "/readyz", "/livez"] if n == 0 else ROUTES
+            for path in paths:
+                accept = "text/csv" if "limit" not in path and n == 2 else None
+                try:
+                    status = client.get(path, accept=accept).status
+                except Exception:  # a connection that was refused or cut
+                    status = 0
+                self.told[status] = self.told.get(status, 0) + 1
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
 def stored(database):
     return database.value("SELECT count(*) FROM sensor_data")
 
 
 def all_stored_once(database, count):
-    wait_until(lambda: stored(database) >= count, 60,
+    wait_until(lambda: stored(database) >= count, 120,
                lambda: f"{stored(database)} of {count} readings")
     assert stored(database) == count
     assert database.value("SELECT count(*) FROM cqrs.dead_letters") == 0
+
+
+# ---- memory ----
+
+@pytest.mark.skipif(is_instrumented(), reason="the sanitizer has a malloc of its own")
+def test_allocations_fail(cqrsd, config, workshop, database, topics):
+    memory = Shim(workshop, "failing_malloc")
+    daemon = cqrsd(config).start(env=memory.env)
+    kafka = KafkaClient(daemon.kafka_address())
+    sent, resident = 0, None
+    for one_in in (100, 30):
+        with Askers(daemon) as askers:
+            before = memory.answer
+            memory.set(one_in)
+            wait_until(lambda: memory.answer - before > 20, 60, lambda: memory.answer)
+            for _ in range(8):
+                kafka.produce(topics["readings"], readings(500, sent))
+                sent += 500
+            wait_until(lambda: memory.answer - before > 300, 60, lambda: memory.answer)
+            memory.set(0)
+        daemon.check_alive()
+        # Some connections owe an answer that libpq had no memory for: they are given up.
+        all_stored_once(database, sent)
+        daemon.wait_ready(60)
+        assert askers.told[200] > 0 and askers.told[503] > 0
+        assert database.value("SELECT sum(next_offset) FROM cqrs.offsets") == sent
+        for path in ROUTES:
+            wait_until(lambda: daemon.get(path).status in (200, 400, 404), 30, path)
+        # What was refused has left nothing behind.
+        resident = resident or daemon.resident_memory()
+        assert daemon.resident_memory() < resident + (24 << 20)
+    assert daemon.stop() == 0
 
 
 # ---- descriptors ----
