@@ -150,7 +150,7 @@ END_TEST
 /* The table is full of those who left; who is connected stays in it. */
 START_TEST(forgets_who_left_first)
 {
-	char address[20];
+	char address[32];
 	start(1, 1, 8);
 	struct http_client *a = join("192.0.2.1");
 	for (int i = 0; i < 200; i++) {
