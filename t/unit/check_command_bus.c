@@ -308,6 +308,7 @@ END_TEST
 
 START_TEST(tells_how_it_is_doing)
 {
+	run_until(writers_are_idle(first.bus));
 	json_t *status = command_bus_status(first.bus);
 	const char *state;
 	json_int_t next, lag;
