@@ -14,6 +14,7 @@ TARGETS = ["/api/v1/sensors", "/api/v1/sensors/latest", "/api/v1/sensor-data?lim
            "/api/v1/sensor-data/avg?bucket=1h&from=1600000000&to=1600600000"]
 EXPORT = b"GET /api/v1/sensor-data HTTP/1.1\r\nHost: x\r\nAccept: text/csv\r\n\r\n"
 HURRIED = {200, 404, 429, 503, 504}  # what may be said in such times
+BROKEN = HURRIED | {500}  # and without the table
 
 
 class Readers(threading.Thread):
@@ -44,7 +45,7 @@ class Readers(threading.Thread):
             self.answered += 1
         else:
             self.refused += 1
-        if status not in HURRIED:
+        if status not in (BROKEN if self.scene.table_was_away else HURRIED):
             self.scene.complain(f"GET {target} was answered with {status}: {body[:200]!r}")
         try:
             json.loads(body)

@@ -86,6 +86,7 @@ def too_many_connections(scene, rng):
 def table_away(scene, rng):
     """42P01, a mistake of ours: nothing may become a dead letter for it."""
     with scene.timeline.span("postgres", "sensor_data is renamed away", "tables renamed away"):
+        scene.table_was_away = True
         scene.insist("SET lock_timeout = '500ms'; "
                      "ALTER TABLE IF EXISTS sensor_data RENAME TO sensor_data_away")
         scene.wait(rng.uniform(0.5, 5))
@@ -129,5 +130,28 @@ def deadlock(scene, rng):
                 break
 
 
-FAULTS = {restart: 4, down: 2, terminate: 3, read_only: 2, serializable: 2, wrong_password: 1,
-          too_many_connections: 1, table_away: 2, lock_table: 2, lock_offsets: 1, deadlock: 2}
+# Of things that pass: disk full, out of memory, I/O, internal, deadlock, serialization, lock.
+PASSING = ["53100", "53200", "58030", "XX000", "40P01", "40001", "55P03"]
+
+
+def errors(scene, rng):
+    """As PostgreSQL says them, for every second move of an offset."""
+    state = rng.choice(PASSING)
+    with scene.timeline.span("postgres", f"errors, SQLSTATE {state}", "times of passing errors"):
+        scene.insist(f"""SET lock_timeout = '1s';
+            CREATE OR REPLACE FUNCTION public.trouble() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF random() < 0.5 THEN
+                    RAISE EXCEPTION 'trouble' USING ERRCODE = '{state}';
+                END IF;
+                RETURN new;
+            END $$;
+            CREATE OR REPLACE TRIGGER trouble BEFORE UPDATE ON cqrs.offsets
+            FOR EACH ROW EXECUTE FUNCTION public.trouble()""")
+        scene.wait(rng.uniform(1, 6))
+        scene.insist("SET lock_timeout = '1s'; DROP TRIGGER IF EXISTS trouble ON cqrs.offsets")
+
+
+FAULTS = {errors: 2, restart: 4, down: 2, terminate: 3, read_only: 2, serializable: 2,
+          wrong_password: 1, too_many_connections: 1, table_away: 2, lock_table: 2,
+          lock_offsets: 1, deadlock: 2}

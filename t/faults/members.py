@@ -71,9 +71,23 @@ def zombie(scene, member, rng):
         stopped(scene, member, seconds)
 
 
+def late_zombie(scene, member, rng):
+    """Asleep, and what it had sent to store a batch arrives when others have long stored it."""
+    seconds = SESSION + rng.uniform(2, 5)
+    member.zombie_moments += 1
+    with scene.timeline.span(member.name, "SIGSTOP, a zombie whose words come late", "zombies"):
+        member.proxy.hold("up")
+        scene.wait(0.3)
+        try:
+            stopped(scene, member, seconds)
+        finally:
+            member.proxy.heal()
+
+
 def doze(scene, member, rng):
     with scene.timeline.span(member.name, "SIGSTOP, a nap", "naps"):
         stopped(scene, member, rng.uniform(0.2, SESSION - 1))
 
 
-FAULTS = {kill: 6, kill_after_commit: 2, terminate: 2, leave: 1, zombie: 2, doze: 1}
+FAULTS = {kill: 5, kill_after_commit: 2, terminate: 2, leave: 1, zombie: 2, late_zombie: 3,
+          doze: 1}

@@ -69,7 +69,7 @@ def black_hole(scene, rng):
 
 def stall(scene, rng):
     fault(scene, rng, "nothing comes through, nothing is lost", "stalls",
-          lambda proxy: proxy.hold(), 0.5, 6)
+          lambda proxy: proxy.hold(), 0.5, 8)
 
 
 def delay(scene, rng):

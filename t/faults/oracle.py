@@ -79,6 +79,13 @@ class Oracle:
 
     # ---- and is it right? ----
 
+    def forget_what_is_not_applied(self):
+        """What is below the positions must be right even if the rest is never applied."""
+        positions = self.scene.positions()
+        for kind, log in self.logs.items():
+            topic = self.scene.topics[kind]
+            log[:] = [(p, o, m) for p, o, m in log if o < positions.get((topic, p), 0)]
+
     def judge(self):
         copies = Counter(message for _, _, message in self.logs["readings"])
         self.messages = sum(len(log) for log in self.logs.values())
@@ -124,8 +131,9 @@ class Oracle:
         ((self.readings,),) = self._rows("SELECT sum(copies)::bigint FROM expected")
         ((lost, doubled, foreign, bad),) = self._rows(
             """SELECT coalesce(sum(greatest(expected - found, 0)), 0)::bigint,
-                coalesce(sum(greatest(found - expected, 0)) FILTER (WHERE expected > 0), 0)::bigint,
-                count(*) FILTER (WHERE expected = 0), count(*) FILTER (WHERE NOT good) FROM wrong""")
+                coalesce(sum(greatest(found - expected, 0)) FILTER (WHERE expected > 0), 0),
+                count(*) FILTER (WHERE expected = 0), count(*) FILTER (WHERE NOT good)
+            FROM wrong""")
         self.lost, self.doubled = int(lost), int(doubled)
         for what, n in (("lost", lost), ("doubled", doubled), ("that nobody sent", foreign),
                         ("with other values than were sent", bad)):
@@ -148,7 +156,8 @@ class Oracle:
         topic = self.scene.topics["readings"]
         ((self.found_dead,),) = self._rows("SELECT count(*) FROM cqrs.dead_letters")
         wrong = self._rows(
-            f"""SELECT coalesce(e.copies, 0), coalesce(f.copies, 0), partition, "offset", part, state
+            f"""SELECT coalesce(e.copies, 0), coalesce(f.copies, 0),
+                partition, "offset", part, state
             FROM (SELECT partition, "offset", part, coalesce(state, '') AS state, count(*) AS copies
                 FROM expected_dead GROUP BY 1, 2, 3, 4) e
             FULL JOIN (SELECT partition, "offset", coalesce(part_index, -1) AS part,
@@ -186,4 +195,5 @@ class Oracle:
         stands = dict(self._rows("SELECT id, type FROM sensors WHERE id >= 1000000"))
         if stands != put:
             wrong = sorted(set(stands.items()) ^ set(put.items()))
-            self.scene.complain(f"descriptions of sensors are not the last ones: {wrong[:EXAMPLES]}")
+            self.scene.complain("descriptions of sensors are not the last ones: "
+                                f"{wrong[:EXAMPLES]}")

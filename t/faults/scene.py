@@ -40,9 +40,9 @@ TABLES = {
 class Member:
     """One daemon, its own way to PostgreSQL, and the most memory it was seen with."""
 
-    def __init__(self, number, daemon, proxy):
-        self.number, self.daemon, self.proxy = number, daemon, proxy
+    def __init__(self, number, daemon, proxy, topic):
         self.name = f"member {number}"
+        self.daemon, self.proxy, self.topic = daemon, proxy, topic
         self.should_run = False
         self.most_memory = 0
         self.zombie_moments = 0  # how often it was stopped for longer than its session
@@ -63,6 +63,18 @@ class Member:
         with self.lock:
             self.should_run = False
             return self.daemon.stop(timeout=30)
+
+    def is_at_work(self):
+        """Ready, and with partitions of its own."""
+        return self.should_run and self.daemon.is_ready() and bool(self.daemon.metrics().values(
+            "cqrsd_kafka_next_offset", topic=self.topic))
+
+    def assignments(self):
+        """How often the group gave it partitions, in all its lives."""
+        return self.daemon.log().count(" gave us ")
+
+    def fenced(self):
+        return self.daemon.metrics().value("cqrsd_batches_fenced_total")
 
     def sample(self):
         """What is wrong with it, or None."""
@@ -116,6 +128,7 @@ class Scene:
         self.max_rows = rng.choice([200, 500, 2000])
         self.rate = rate
         self.complaints = []
+        self.table_was_away = False
         self.ending = threading.Event()
         self.server_lock = threading.Lock()  # PostgreSQL's life
         self.broker_lock = threading.Lock()
@@ -162,7 +175,8 @@ class Scene:
             "commands": {"sensor": {"topics": self.topics}},
             "queries": {"sensor": {}},
         }
-        return Member(number, Cqrsd(self.workshop, config, f"member-{number}"), proxy)
+        return Member(number, Cqrsd(self.workshop, config, f"member-{number}"), proxy,
+                      self.topics["readings"])
 
     # ---- as the administrator ----
 

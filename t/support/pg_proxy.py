@@ -55,10 +55,18 @@ class Questions:
         return True
 
 
+class Order:
+    """To lose one answer."""
+
+    def __init__(self, then):
+        self.lost, self.then = threading.Event(), then
+
+
 class Trap:
     """On one connection: lets the server's answer to a commit come this far."""
 
-    def __init__(self, copies):
+    def __init__(self, order, copies):
+        self.order = order
         self._copies = copies  # that the Query has: each is invited once, before there is an answer
         self._buffer = b""
         self._withheld = b""
@@ -93,7 +101,7 @@ class PgProxy(Proxy):
     """A Proxy with lose_commit_answer()."""
 
     def __init__(self, target, port=0):
-        self._armed = None
+        self._order = None
         self._questions = {}  # direction: Questions
         self._traps = {}  # direction: Trap
         super().__init__(target, port)
@@ -105,12 +113,19 @@ class PgProxy(Proxy):
         Returns an Event: the server has committed, and the answer is lost.
         """
         assert then in ("cut", "silence")
-        lost = threading.Event()
-        self._do(lambda: setattr(self, "_armed", (lost, then)))
-        return lost
+        order = Order(then)
+        self._do(lambda: setattr(self, "_order", order))
+        return order.lost
 
     def disarm(self):
-        self._do(lambda: setattr(self, "_armed", None))
+        """Nobody waits for it any more."""
+        def disarm():
+            self._order = None
+            for trap in self._traps.values():
+                if not trap.committed:
+                    trap.order.then = "cut"  # no silence that nobody would heal
+
+        self._do(disarm)
 
     def _filter(self, direction, data):
         if direction.name == "up":
@@ -131,29 +146,32 @@ class PgProxy(Proxy):
         if trap.committed:
             self._lose(direction)
         elif trap.failed:
+            self._order = self._order or trap.order  # the next one, then
             del self._traps[direction]
         return data
 
     def _on_query(self, down, text):
         commits = text.rstrip().rstrip(b";").endswith(b"COMMIT") or (
             b"cqrs.advance(" in text and not text.startswith(b"BEGIN"))
-        if self._armed and commits:
-            self._traps[down] = Trap(text.count(b" FROM STDIN"))
+        if self._order and commits:
+            self._traps[down] = Trap(self._order, text.count(b" FROM STDIN"))
+            self._order = None
 
     def _lose(self, down):
-        if not self._armed:
-            return
-        (lost, then), self._armed = self._armed, None
         down.spoiled = True
-        if then == "cut":
+        order = self._traps[down].order
+        if order.then == "cut":
             del self._traps[down]
             for connection in list(self._open):
                 if connection.down is down:
                     self._cut(connection)
-        lost.set()
+        order.lost.set()
 
     def _forget_the_closed(self):
         living = {d for c in self._open for d in c.directions()}
+        for direction in self._traps.keys() - living:
+            if not self._traps[direction].committed:  # cut before there was an answer
+                self._order = self._order or self._traps[direction].order
         for known in (self._questions, self._traps):
             for direction in known.keys() - living:
                 del known[direction]
