@@ -22,6 +22,7 @@
 #include "schema.h"
 
 #include <event2/event.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -378,6 +379,18 @@ static void stop(struct daemon *d)
 	loop_free(d->loop);
 }
 
+/*
+ * What Kafka sends comes in buffers of megabytes.  The C library keeps those that
+ * are freed, and ever larger ones the more it has seen, unless the size is fixed
+ * from which on memory goes back to the system.
+ */
+static void give_large_memory_back(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
+}
+
 int daemon_run(struct config *config, struct module_set *modules)
 {
 	struct daemon d = {
@@ -386,6 +399,7 @@ int daemon_run(struct config *config, struct module_set *modules)
 	    .modules = modules,
 	    .exit_code = EXIT_CODE_OK,
 	};
+	give_large_memory_back();
 	log_setup((enum log_level)config->core.log.level, (enum log_format)config->core.log.format);
 	if (start(&d))
 		loop_run(d.loop);

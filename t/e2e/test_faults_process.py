@@ -36,14 +36,13 @@ def numbered(first, last):
 class Group:
     """Members of one group, each with its own way to a PostgreSQL that they share."""
 
-    def __init__(self, workshop, make, server, kafka, unique, partitions, keyed, **config):
+    def __init__(self, make, server, kafka, unique, partitions, keyed):
         self.kafka, self.make, self.server = kafka, make, server
         self.topics = {"readings": unique("readings"), "sensors": unique("sensors")}
         for topic in self.topics.values():
             kafka.create(topic, partitions)
         self.database = server.create("cqrs")
         self.name = unique("group")
-        self.config = config
         self.proxies, self.sent = [], 0
         self.members = [self.member(0)]
         self.members[0].migrate()
@@ -53,13 +52,12 @@ class Group:
     def member(self, number):
         proxy = PgProxy(("127.0.0.1", self.server.port))
         self.proxies.append(proxy)
-        daemon = self.make(sensor_config(
+        return self.make(sensor_config(
             self.database, self.kafka.address, self.name, self.topics,
             kafka={"session_timeout": "3s"}, postgres={
                 "dsn": f"host=127.0.0.1 port={proxy.port} user=postgres dbname=cqrs "
                        "sslmode=disable gssencmode=disable",
                 "write": {"max_rows": 200, "timeout": "3s"}}), f"member-{number}")
-        return daemon
 
     def add(self):
         self.members.append(self.member(len(self.members)))
@@ -86,11 +84,11 @@ class Group:
 
 
 @pytest.fixture
-def group(workshop, cqrsd, own_postgres, kafka, unique):
+def group(cqrsd, own_postgres, kafka, unique):
     made = []
 
     def make(partitions=1, keyed=False):
-        made.append(Group(workshop, cqrsd, own_postgres, kafka, unique, partitions, keyed))
+        made.append(Group(cqrsd, own_postgres, kafka, unique, partitions, keyed))
         return made[0]
 
     yield make
