@@ -34,6 +34,9 @@ int cmd_bad_option(const struct cmd *cmd, int returned);
  * after saying on stderr why not. */
 char *cmd_brokers(const struct core_options *core);
 
+/* Who has typed it: "login@host". */
+void cmd_by(char *by, size_t size);
+
 /* Each returns an enum exit_code. */
 int cmd_run(struct cmd *cmd);   /* the daemon */
 int cmd_check(struct cmd *cmd); /* -t */
@@ -42,5 +45,6 @@ int cmd_audit(struct cmd *cmd);
 int cmd_migrate(struct cmd *cmd);
 int cmd_produce(struct cmd *cmd);
 int cmd_dead_letters(struct cmd *cmd);
+int cmd_offsets(struct cmd *cmd);
 
 #endif

@@ -9,11 +9,9 @@
 
 #include <getopt.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* People do not wait longer than that for a database that is away. */
 #define PATIENCE_US 30000000
@@ -218,15 +216,6 @@ static int run(struct cmd *cmd, struct order *order)
 
 /* ---- the command line ---- */
 
-/* "login@host" */
-static void default_by(char *by, size_t size)
-{
-	char host[100] = "localhost";
-	const struct passwd *user = getpwuid(getuid());
-	gethostname(host, sizeof host - 1);
-	snprintf(by, size, "%s@%s", user ? user->pw_name : "?", host);
-}
-
 enum { OPTION_DRY_RUN = 256, OPTION_ALL_OPEN, OPTION_BY, OPTION_JSON, OPTION_CONDITION };
 
 static const struct option options[] = {
@@ -329,7 +318,7 @@ static int check(const struct cmd *cmd, struct order *order)
 
 static int parse(struct cmd *cmd, struct order *order)
 {
-	default_by(order->request.by, sizeof order->request.by);
+	cmd_by(order->request.by, sizeof order->request.by);
 	int code = parse_options(cmd, order);
 	if (!code)
 		code = parse_verb(cmd, order, optind < cmd->argc ? cmd->argv[optind] : NULL);

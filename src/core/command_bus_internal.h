@@ -86,6 +86,7 @@ struct command_bus {
 	bool forget_offsets; /* they are of another broker */
 	int64_t start_us;
 	struct pg_conn_config control_config;
+	struct buf control_setup;
 	struct pg_conn *control;
 	struct pg_request request; /* about offsets and gaps; one at a time */
 	struct buf sql;

@@ -9,9 +9,11 @@
 #include "log.h"
 
 #include <getopt.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef CQRSD_VERSION
 #define CQRSD_VERSION "unknown"
@@ -48,6 +50,11 @@ static const struct subcommand subcommands[] = {
      "                                [--before ID] [--limit N] [--json]; list: [--all];\n"
      "                                the others: [--all-open] [--by NAME] [--dry-run]",
      cmd_dead_letters},
+    {"offsets",
+     "where the group reads next: show [--json]\n"
+     "                                set TOPIC PARTITION OFFSET|earliest|latest [--yes]: only\n"
+     "                                when no member of the group is alive",
+     cmd_offsets},
 };
 
 #define N_SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])
@@ -147,6 +154,14 @@ int cmd_bad_option(const struct cmd *cmd, int returned)
 		    optopt);
 	return cmd_usage(cmd, returned == ':' ? "option %s needs a value" : "unknown option %s",
 	                 argument);
+}
+
+void cmd_by(char *by, size_t size)
+{
+	char host[100] = "localhost";
+	const struct passwd *user = getpwuid(getuid());
+	gethostname(host, sizeof host - 1);
+	snprintf(by, size, "%s@%s", user ? user->pw_name : "?", host);
 }
 
 static void release(struct cmd *cmd)

@@ -325,6 +325,16 @@ static void on_locate_timer(void *arg)
 
 static const struct pg_conn_events control_events = {on_control_ready, on_control_lost};
 
+/* Whoever sets an offset by hand is to see that this member is alive. */
+static bool announce(struct command_bus *bus)
+{
+	struct buf *setup = &bus->control_setup;
+	buf_printf(setup, "%s;", bus->control_config.setup);
+	offsets_member_sql(setup, bus->config->group);
+	bus->control_config.setup = buf_str(setup);
+	return !setup->failed;
+}
+
 bool positions_init(struct command_bus *bus)
 {
 	bus->control_config = (struct pg_conn_config){
@@ -346,7 +356,7 @@ bool positions_init(struct command_bus *bus)
 	    !bus->kafka || !bus->control_health || !parse_start(bus->config->start, &bus->start_us))
 		return false;
 	timer_arm(bus->report_timer, REPORT_US);
-	return true;
+	return announce(bus);
 }
 
 void positions_release(struct command_bus *bus)
@@ -358,4 +368,5 @@ void positions_release(struct command_bus *bus)
 	free_partitions(bus);
 	free(bus->assigned);
 	buf_release(&bus->sql);
+	buf_release(&bus->control_setup);
 }

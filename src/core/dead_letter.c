@@ -125,16 +125,6 @@ json_t *dead_letter_json(const struct dead_letter *letter, bool with_contents)
 
 /* ---- the fence ---- */
 
-static void add_literal(struct buf *sql, const char *text)
-{
-	char *quoted = pg_quote_literal(text);
-	if (quoted)
-		buf_puts(sql, quoted);
-	else
-		sql->failed = true;
-	free(quoted);
-}
-
 static void add_ids(struct buf *sql, const int64_t *ids, size_t n)
 {
 	buf_puts(sql, "ARRAY[");
@@ -147,11 +137,11 @@ void dead_letter_redrive_sql(struct buf *sql, const char *group, const int64_t *
                              const char *by)
 {
 	buf_puts(sql, "SELECT cqrs.redrive(");
-	add_literal(sql, group);
+	pg_add_literal(sql, group);
 	buf_puts(sql, ", ");
 	add_ids(sql, ids, n);
 	buf_puts(sql, ", ");
-	add_literal(sql, by);
+	pg_add_literal(sql, by);
 	buf_putc(sql, ')');
 }
 
@@ -162,7 +152,7 @@ void dead_letter_stand_sql(struct buf *sql, const int64_t *ids, size_t n, const 
 {
 	buf_puts(sql, "SELECT count(*) FILTER (WHERE resolution IS NULL) AS " OPEN
 	              ", count(*) FILTER (WHERE resolution = 'redriven' AND resolved_by = ");
-	add_literal(sql, by);
+	pg_add_literal(sql, by);
 	buf_puts(sql, ") AS " REDRIVEN " FROM cqrs.dead_letters WHERE id = ANY (");
 	add_ids(sql, ids, n);
 	buf_putc(sql, ')');

@@ -96,3 +96,10 @@ bool offsets_find_mark(const PGresult *answer, const char *topic, int32_t partit
 	*mark = strtoll(PQgetvalue(answer, row, 3), NULL, 10);
 	return true;
 }
+
+void offsets_member_sql(struct buf *sql, const char *group)
+{
+	buf_puts(sql, "SELECT pg_advisory_lock_shared(" OFFSETS_MEMBER_LOCK ", hashtext(");
+	pg_add_literal(sql, group);
+	buf_puts(sql, "));");
+}

@@ -33,4 +33,39 @@ bool offsets_find(const PGresult *answer, const char *topic, int32_t partition, 
 /* The mark of the message stored last, the one before `next`; false: not known. */
 bool offsets_find_mark(const PGresult *answer, const char *topic, int32_t partition, int64_t *mark);
 
+/*
+ * Appends what says that a member of the group is alive, for as long as the
+ * connection that has run it lives.
+ */
+void offsets_member_sql(struct buf *sql, const char *group);
+
+/* ---- by hand: statements with parameters, all of them and the answers text ---- */
+
+/* "cqrs" in ASCII and one: the class of the locks that members hold. */
+#define OFFSETS_MEMBER_LOCK "1668379252"
+
+/* $1: group.  Topic, partition, next_offset, updated_at. */
+#define OFFSETS_SHOW_SQL                                       \
+	"SELECT topic, partition::text, next_offset::text, "   \
+	"to_char(updated_at AT TIME ZONE 'UTC', "              \
+	"'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM cqrs.offsets " \
+	"WHERE consumer_group = $1 ORDER BY 1, cqrs.offsets.partition"
+/*
+ * $1: group, $2: topic, $3: partition, $4: where it must stand (null: nowhere
+ * yet), $5: where to.  Whether no member is alive ('t'), and how many were moved:
+ * none if one is, or if it stands elsewhere.
+ */
+#define OFFSETS_SET_SQL                                                                       \
+	"WITH alone AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(" OFFSETS_MEMBER_LOCK   \
+	", hashtext($1)) AS free),"                                                           \
+	" moved AS (UPDATE cqrs.offsets o"                                                    \
+	" SET next_offset = $5::bigint, updated_at = clock_timestamp() FROM alone"            \
+	" WHERE free AND o.consumer_group = $1 AND o.topic = $2"                              \
+	" AND o.partition = $3::integer AND o.next_offset = $4::bigint RETURNING 1),"         \
+	" added AS (INSERT INTO cqrs.offsets (consumer_group, topic, partition, next_offset)" \
+	" SELECT $1, $2, $3::integer, $5::bigint FROM alone WHERE free AND $4::text IS NULL"  \
+	" ON CONFLICT DO NOTHING RETURNING 1)"                                                \
+	" SELECT CASE WHEN free THEN 't' ELSE 'f' END,"                                       \
+	" ((SELECT count(*) FROM moved) + (SELECT count(*) FROM added))::text FROM alone"
+
 #endif

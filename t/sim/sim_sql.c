@@ -651,6 +651,8 @@ static const struct {
 } statements[] = {
     {"SET CONSTRAINTS ALL IMMEDIATE", run_nothing, false},
     {"SET ", run_set, false},
+    /* Shared: only an operator takes it alone, and there is none here. */
+    {"SELECT pg_advisory_lock_shared(", run_nothing, false},
     {"BEGIN", run_begin, false},
     {"COMMIT", run_commit, true},
     {"ROLLBACK", run_rollback, true},
