@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* People do not wait longer than that for a database that is away. */
-#define PATIENCE_US 30000000
+#define PATIENCE_US 10000000
 #define CHUNK_SHARE 64 /* of the memory budget is for the letters at hand */
 
 struct order {

@@ -4,7 +4,9 @@
 
 #include "container.h"
 #include "dead_letter.h"
+#include "letter_query.h"
 #include "log.h"
+#include "pg_conn.h"
 #include "redrive.h"
 
 #include <inttypes.h>
@@ -14,26 +16,6 @@
 
 #define CHUNK      500 /* letters that are redriven in one batch */
 #define LIST_LIMIT 100 /* unless somebody says otherwise */
-
-#define COUNT_SQL \
-	"SELECT count(*) FROM cqrs.dead_letters WHERE " LETTER_WHERE " AND id > $9::bigint"
-/* Newest first. */
-#define LIST_SQL                                                                    \
-	"SELECT " DEAD_LETTER_COLUMNS " FROM cqrs.dead_letters WHERE " LETTER_WHERE \
-	" ORDER BY id DESC LIMIT $9::bigint"
-/* What is refused again while we are at it is not for us. */
-#define BOUND_SQL "SELECT coalesce(max(id), 0) + 1 FROM cqrs.dead_letters"
-/* Oldest first, above $9: at most $10 of them, and as many as $11 bytes hold, but one at least. */
-#define CHOOSE_SQL                                                                               \
-	"SELECT " DEAD_LETTER_COLUMNS " FROM (SELECT *, sum(coalesce(octet_length(payload), 0))" \
-	" OVER (ORDER BY id) - coalesce(octet_length(payload), 0) AS before"                     \
-	" FROM (SELECT * FROM cqrs.dead_letters WHERE " LETTER_WHERE                             \
-	" AND id > $9::bigint ORDER BY id LIMIT $10::bigint) AS chosen) AS summed"               \
-	" WHERE before < $11::bigint ORDER BY id"
-#define DISCARD_SQL                                                                               \
-	"UPDATE cqrs.dead_letters SET resolution = 'discarded', resolved_at = clock_timestamp()," \
-	" resolved_by = $10 WHERE resolution IS NULL AND id IN (SELECT id FROM cqrs.dead_letters" \
-	" WHERE " LETTER_WHERE " ORDER BY id LIMIT $9::bigint)"
 
 enum step { CONNECTING, COUNTING, LISTING, DISCARDING, BOUNDING, CHOOSING, REDRIVING, DONE };
 
@@ -273,23 +255,17 @@ static const char *prepare(struct dead_letters *letters)
 	int64_t last_id = letters->redrive ? redrive_result(letters->redrive)->last_id : 0;
 	switch (letters->step) {
 	case COUNTING:
-		letter_params_add_number(params, last_id);
-		return COUNT_SQL;
+		return letter_query_count(params, last_id);
 	case LISTING:
-		letter_params_add_number(params, filter->limit ? filter->limit : LIST_LIMIT);
-		return LIST_SQL;
+		return letter_query_list(params, filter->limit ? filter->limit : LIST_LIMIT);
 	case DISCARDING:
-		letter_params_add_number(params, filter->limit ? filter->limit : INT64_MAX);
-		letter_params_add(params, letters->request.by);
-		return DISCARD_SQL;
+		return letter_query_discard(params, filter->limit, letters->request.by);
 	case BOUNDING:
-		params->n = 0;
-		return BOUND_SQL;
+		/* What is refused again while we are at it is not for us. */
+		return letter_query_bound(params);
 	default:
-		letter_params_add_number(params, last_id);
-		letter_params_add_number(params, chunk_size(letters));
-		letter_params_add_number(params, (int64_t)letters->config->chunk_bytes);
-		return CHOOSE_SQL;
+		return letter_query_choose(params, last_id, chunk_size(letters),
+		                           letters->config->chunk_bytes);
 	}
 }
 

@@ -5,10 +5,8 @@
 #include "pg_value.h"
 #include "timestamp.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,52 +116,4 @@ bool letter_filter_is_open(const struct letter_filter *filter)
 {
 	return !filter->n_ids && !*filter->topic && !*filter->reason && !*filter->sqlstate &&
 	       !*filter->since && !filter->before;
-}
-
-/* ---- parameters ---- */
-
-void letter_params_add(struct letter_params *params, const char *text)
-{
-	int i = params->n++;
-	assert(i < LETTER_PARAMS + 3);
-	params->types[i] = PG_OID_TEXT;
-	params->values[i] = text;
-	params->lengths[i] = text ? (int)strlen(text) : 0;
-}
-
-void letter_params_add_number(struct letter_params *params, int64_t value)
-{
-	char *text = params->numbers[params->n_numbers++];
-	snprintf(text, sizeof params->numbers[0], "%" PRId64, value);
-	letter_params_add(params, text);
-}
-
-static const char *unless_empty(const char *text)
-{
-	return *text ? text : NULL;
-}
-
-bool letter_params_init(struct letter_params *params, const struct letter_filter *filter,
-                        const char *group)
-{
-	*params = (struct letter_params){.n = 0};
-	if (filter->n_ids) {
-		buf_putc(&params->ids, '{');
-		buf_add(&params->ids, filter->ids.data, filter->ids.len);
-		buf_putc(&params->ids, '}');
-	}
-	letter_params_add(params, group);
-	letter_params_add(params, filter->n_ids ? buf_str(&params->ids) : NULL);
-	letter_params_add(params, unless_empty(filter->topic));
-	letter_params_add(params, unless_empty(filter->reason));
-	letter_params_add(params, unless_empty(filter->sqlstate));
-	letter_params_add(params, unless_empty(filter->since));
-	letter_params_add(params, filter->all ? "true" : "false");
-	letter_params_add_number(params, filter->before ? filter->before : INT64_MAX);
-	return !params->ids.failed && !filter->ids.failed;
-}
-
-void letter_params_release(struct letter_params *params)
-{
-	buf_release(&params->ids);
 }
