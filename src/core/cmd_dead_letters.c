@@ -31,6 +31,13 @@ struct errand {
 
 /* ---- tables for people ---- */
 
+/* What strangers have sent must not tell the terminal what to do: C0, DEL and C1. */
+static bool is_control(const char *p)
+{
+	unsigned char c = (unsigned char)p[0], next = (unsigned char)(c ? p[1] : 0);
+	return c < ' ' || c == 0x7f || (c == 0xc2 && next >= 0x80 && next < 0xa0);
+}
+
 /* At most `width` characters of a text. */
 static void print_cell(const char *text, int width, bool is_last)
 {
@@ -38,8 +45,7 @@ static void print_cell(const char *text, int width, bool is_last)
 	int n = 0;
 	while (p < end && n < width) {
 		size_t len = utf8_length(p, end);
-		/* A text of several lines would spoil the table. */
-		if ((unsigned char)*p < ' ')
+		if (is_control(p))
 			putchar(' ');
 		else if (n == width - 1 && p + len < end)
 			fputs("…", stdout);
@@ -72,23 +78,27 @@ static void format_place(char out[320], const json_t *letter)
 		snprintf(out + n, 320 - (size_t)n, " #%" PRId64, (int64_t)json_integer_value(part));
 }
 
+/* A hundred columns; --json has everything. */
+enum { ID = 8, SECOND = 16, PLACE = 24, SQLSTATE = 8, REASON = 36 };
+
 static void print_head(const char *second)
 {
-	printf("%-8s  %-19s  %-28s  %-8s  %s\n", "id", second, "where", "sqlstate", "reason");
+	printf("%-*s  %-*s  %-*s  %-*s  %s\n", ID, "id", SECOND, second, PLACE, "where", SQLSTATE,
+	       "sqlstate", "reason");
 }
 
 static void print_row(const json_t *letter, const char *second)
 {
-	char id[24], place[320], when[20] = "";
-	const char *sqlstate = text_of(letter, "sqlstate");
+	char id[24], place[320], cell[SECOND + 1];
 	snprintf(id, sizeof id, "%" PRId64, number_of(letter, "id"));
-	snprintf(when, sizeof when, "%.19s", text_of(letter, second));
+	/* Of a time the minute. */
+	snprintf(cell, sizeof cell, "%s", text_of(letter, second));
 	format_place(place, letter);
-	print_cell(id, strlen(id) > 8 ? (int)strlen(id) : 8, false);
-	print_cell(when, 19, false);
-	print_cell(place, 28, false);
-	print_cell(*sqlstate ? sqlstate : "", 8, false);
-	print_cell(text_of(letter, "reason"), 60, true);
+	print_cell(id, strlen(id) > ID ? (int)strlen(id) : ID, false);
+	print_cell(cell, SECOND, false);
+	print_cell(place, PLACE, false);
+	print_cell(text_of(letter, "sqlstate"), SQLSTATE, false);
+	print_cell(text_of(letter, "reason"), REASON, true);
 }
 
 static void print_list(const json_t *answer)
@@ -102,19 +112,33 @@ static void print_list(const json_t *answer)
 	       number_of(answer, "total"));
 }
 
+/* As it is, but for control characters other than those that lay out a text. */
+static void print_text(const char *text)
+{
+	for (const char *p = text; *p; p++) {
+		if (!is_control(p) || *p == '\n' || *p == '\t')
+			putchar(*p);
+		else if ((unsigned char)*p == 0xc2)
+			printf("\\u%04x", (unsigned char)*++p);
+		else
+			printf("\\u%04x", (unsigned char)*p);
+	}
+}
+
 static void print_one(const json_t *answer)
 {
 	const char *name;
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)answer, name, value)
 	{
-		if (json_is_string(value)) {
-			printf("%-16s  %s\n", name, json_string_value(value));
-		} else if (!json_is_null(value)) {
-			char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-			printf("%-16s  %s\n", name, text ? text : "");
-			free(text);
-		}
+		const char *text = json_string_value(value);
+		if (json_is_null(value))
+			continue;
+		char *dump = text ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+		printf("%-16s  ", name);
+		print_text(text ? text : dump ? dump : "");
+		putchar('\n');
+		free(dump);
 	}
 }
 

@@ -119,7 +119,7 @@ def test_redrive_needs_neither_kafka_nor_a_daemon(letters):
     letters.add(None)
     done = letters.run("redrive", "--all-open")
     assert (done.returncode, letters.stored()) == (1, [(5, T)])
-    assert "a message without value is not a reading" in done.stdout
+    assert "a message without value is not a" in done.stdout
     assert "1 redriven, 1 refused again" in done.stdout
     (again,) = letters.open()
     assert letters.json("show", str(again))["redrive_of"] == again - 1
@@ -289,7 +289,7 @@ def test_list_chooses_by_what_it_is_told(letters):
     assert ids() == [other, state, module]
     text = letters.fine("list")
     assert "3 of 3 dead letters" in text
-    assert all(len(line) <= 132 for line in text.splitlines())
+    assert all(len(line) <= 100 for line in text.splitlines())
     (line,) = [line for line in text.splitlines() if "22001" in line]
     assert "@7 #4" in line or "…" in line
 
@@ -313,6 +313,13 @@ def test_show_has_all_there_is_to_know(letters):
     done = letters.run("show", "999999")
     assert (done.returncode, done.stdout) == (1, "")
     assert "no such dead letter" in done.stderr
+
+
+def test_what_strangers_sent_does_not_reach_the_terminal_as_it_is(letters):
+    one = letters.add("a\x1b[2Jb\u009bc\x7f\n".encode(), reason="\x1b]0;title\x07\x7f\u009b!")
+    for text in (letters.fine("list"), letters.fine("show", str(one))):
+        assert not set(text) & set("\x1b\x07\x7f\u009b")
+    assert "\\u001b[2Jb\\u009bc\\u007f" in letters.fine("show", str(one))
 
 
 def test_discard_keeps_the_letter_and_says_who(letters):
@@ -349,6 +356,24 @@ def test_what_is_not_understood_is_refused(letters, arguments, says):
     done = letters.run(*arguments)
     assert (done.returncode, done.stdout) == (64, "")
     assert says in done.stderr
+
+
+def test_a_database_that_is_away_is_told(letters):
+    letters.daemon.write(postgres={"dsn": "host=/nonexistent"})
+    for verb in (["list"], ["redrive", "--all-open"]):
+        done = letters.run(*verb)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "/nonexistent" in done.stderr
+
+
+def test_a_table_that_redrive_cannot_write_to_is_told(letters):
+    letters.add(reading(1))
+    letters.database.query("ALTER TABLE sensor_data RENAME TO elsewhere")
+    done = letters.run("redrive", "--all-open")
+    assert done.returncode == 1
+    assert "sensor_data" in done.stderr and "42P01" in done.stderr
+    letters.database.query("ALTER TABLE elsewhere RENAME TO sensor_data")
+    assert letters.fine("redrive", "--all-open") == "1 redriven, 0 refused again\n"
 
 
 def test_a_database_that_refuses_is_told(letters):
