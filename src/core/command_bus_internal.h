@@ -98,6 +98,7 @@ struct command_bus {
 	struct timer *doubt_timer;
 	struct kafka_position recording; /* the gap that the request is about */
 	bool recorded_anew;
+	bool gap_is_blocked; /* a member that sleeps has the offset */
 	struct health_check *gaps;
 	struct metric *gaps_found[GAP_REASONS];
 	struct metric *gap_messages;

@@ -114,15 +114,21 @@ static void judge(struct command_bus *bus, struct partition *partition,
 	}
 }
 
+static bool is_quiet(const struct partition *partition)
+{
+	return partition->state == PARTITION_DOUBTED &&
+	       partition->taken == partition->position.offset;
+}
+
 static void on_ranges(void *owner, const struct kafka_range *list, size_t n)
 {
 	struct command_bus *bus = owner;
 	for (size_t i = 0; i < n; i++) {
 		const struct kafka_position *at = &list[i].position;
 		struct partition *partition = bus_partition(bus, at->topic, at->partition);
-		/* Taken back, or the fence was lost meanwhile. */
-		if (!partition || partition->state != PARTITION_DOUBTED ||
-		    partition->position.offset != at->offset)
+		/* Taken back, or the fence was lost meanwhile; and if it was given to us again
+		 * since, something may have been taken. */
+		if (!partition || !is_quiet(partition) || partition->position.offset != at->offset)
 			continue;
 		if (*list[i].error) {
 			health_fail(bus->kafka, "cannot ask what %s [%" PRId32 "] has: %s",
@@ -133,12 +139,6 @@ static void on_ranges(void *owner, const struct kafka_range *list, size_t n)
 		}
 	}
 	gaps_record(bus);
-}
-
-static bool is_quiet(const struct partition *partition)
-{
-	return partition->state == PARTITION_DOUBTED &&
-	       partition->taken == partition->position.offset;
 }
 
 /* Asks about those of which all that was taken is stored. */
@@ -191,6 +191,7 @@ static void on_recorded(struct pg_request *request, enum pg_outcome outcome,
 	} else if (outcome == PG_REFUSED && !strcmp(error->sqlstate, OFFSETS_FENCE)) {
 		locate(bus, partition);
 	} else if (outcome == PG_REFUSED) {
+		bus->gap_is_blocked = !strcmp(error->sqlstate, "55P03"); /* lock_not_available */
 		health_fail(bus->control_health, "cannot record a gap: %s", error->message);
 		positions_retry(bus);
 	} else if (outcome == PG_DONE) {
@@ -212,7 +213,8 @@ static void on_record(struct pg_request *request, const PGresult *answer)
 	struct command_bus *bus = container_of(request, struct command_bus, request);
 	struct partition *partition =
 	    bus_partition(bus, bus->recording.topic, bus->recording.partition);
-	if (partition && PQresultStatus(answer) == PGRES_TUPLES_OK)
+	/* Cutting off a member has an answer of its own. */
+	if (partition && PQresultStatus(answer) == PGRES_TUPLES_OK && PQnfields(answer) == 2)
 		gaps_read(answer, partition->since, &bus->recorded_anew);
 }
 
@@ -225,6 +227,9 @@ void gaps_record(struct command_bus *bus)
 	if (!partition || bus->asking || bus->revoking || bus->draining || !bus->owned)
 		return;
 	buf_clear(&bus->sql);
+	if (bus->gap_is_blocked)
+		offsets_evict_sql(&bus->sql, bus->config->group, bus->config->timeout_us);
+	bus->gap_is_blocked = false;
 	gaps_record_sql(&bus->sql, bus->config->group, partition,
 	                bus->config->on_gap == GAP_CONTINUE ? partition->resume : -1);
 	bus->recording = partition->position;

@@ -70,6 +70,13 @@ void offsets_insert_sql(struct buf *sql, const char *group, const char *const *t
 	buf_puts(sql, " ON CONFLICT DO NOTHING");
 }
 
+void offsets_evict_sql(struct buf *sql, const char *group, int64_t older_than_us)
+{
+	buf_puts(sql, "SELECT cqrs.evict(");
+	pg_add_literal(sql, group);
+	buf_printf(sql, ", interval '%" PRId64 " microseconds');", older_than_us);
+}
+
 /* -1: the answer says nothing of it. */
 static int find_row(const PGresult *answer, const char *topic, int32_t partition)
 {

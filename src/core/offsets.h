@@ -28,6 +28,9 @@ void offsets_forget_sql(struct buf *sql, const char *group);
 /* Appends one that adds offsets where there are none. */
 void offsets_insert_sql(struct buf *sql, const char *group, const char *const *topics,
                         const struct kafka_position *list, size_t n);
+/* Appends one, and a semicolon, that cuts off the members of a group that have slept on its
+ * offsets for longer; it answers how many. */
+void offsets_evict_sql(struct buf *sql, const char *group, int64_t older_than_us);
 /* What the answer of offsets_read_sql() says of a partition; false: nothing. */
 bool offsets_find(const PGresult *answer, const char *topic, int32_t partition, int64_t *next);
 /* The mark of the message stored last, the one before `next`; false: not known. */

@@ -81,11 +81,8 @@ static void send_asking(struct pg_writer *writer)
 /* Who waits for a lock as long as that may wait for a member that was stopped. */
 static void send_evicting(struct pg_writer *writer)
 {
-	char *group = pg_quote_literal(writer->config->group);
 	buf_clear(&writer->sql);
-	buf_printf(&writer->sql, "SELECT cqrs.evict(%s, interval '%" PRId64 " microseconds')",
-	           group ? group : "NULL", writer->config->timeout_us);
-	free(group);
+	offsets_evict_sql(&writer->sql, writer->config->group, writer->config->timeout_us);
 	writer->blocked = false;
 	send(writer, WRITER_EVICTING);
 }
