@@ -42,6 +42,8 @@ enum sim_fault {
 	FAULT_BROKERS,   /* no broker can be reached for a while */
 	FAULT_AGAIN,     /* messages are delivered once more */
 	FAULT_RESOLVE,   /* the brokers do not say where a partition begins */
+	FAULT_DOUBT,     /* it looks as if a topic had been made anew */
+	FAULT_RETENTION, /* the beginning of a log is deleted, read or not */
 	N_FAULTS
 };
 

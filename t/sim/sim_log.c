@@ -62,6 +62,11 @@ static uint64_t some_kinds(struct sim *sim)
 	uint64_t some = sim_random(sim, UINT32_MAX);
 	if (sim_chance(sim, 30))
 		some &= sim_random(sim, UINT32_MAX);
+	/* Which of two is the first depends on what is skipped. */
+	if (sim->odds[FAULT_RETENTION])
+		for (size_t i = 0; i < N_OF_ELEMENTS; i++)
+			some &=
+			    ~((uint64_t)(kinds[i].letter == 'd' || kinds[i].letter == 'D') << i);
 	return some | 1; /* rows there are always */
 }
 
@@ -129,13 +134,11 @@ static void add_element(struct sim_record *record, char letter, char number)
 	record->value[record->len++] = number;
 }
 
-/* Keys that a refused message has are no keys; neither is there an order to tell of. */
-static void note_keys(struct sim_log *log, int number, struct sim_record *record)
+/* Keys that a refused message has are no keys. */
+static void note_keys(struct sim_log *log, struct sim_record *record)
 {
 	for (int i = 0; i < record->len; i += 2) {
 		int key = record->value[i + 1];
-		if (record->value[i] == 'u')
-			log->last[key] = sim_element(number, record->offset, i / 2);
 		if (record->value[i] != 'd')
 			continue;
 		if (log->first[key])
@@ -177,13 +180,23 @@ void sim_log_append(struct sim *sim, int number)
 		add_element(record, letter, choose_number(sim, number, letter));
 	}
 	if (!refused)
-		note_keys(log, number, record);
+		note_keys(log, record);
 	say_record(sim, number, record);
 	log->end++;
 	/* What a compaction took away, or a transaction marker. */
 	if (sim_chance(sim, 15))
 		log->end += sim_between(sim, 1, 3);
 	log->n++;
+}
+
+void sim_log_delete(struct sim *sim, int number)
+{
+	struct sim_log *log = &sim->logs->logs[number];
+	if (log->begin == log->end)
+		return;
+	log->begin = sim_between(sim, (int)log->begin + 1, (int)log->end);
+	say(sim, -1, "%s [%d] begins at %d now", sim_topics[log->topic], (int)log->partition,
+	    (int)log->begin);
 }
 
 bool sim_logs_are_stored(const struct sim *sim)
@@ -249,7 +262,9 @@ void sim_oracle_effect(struct sim *sim, enum sim_effect effect, int64_t element)
 	unsigned want = kind ? kind->effects[effect] : 0;
 	unsigned got = ++record->counts[index + 1][effect];
 	name_element(sim, element, name, sizeof name);
-	if (got > want && want) {
+	if (record->skipped) {
+		sim_fail(sim, "wrong: %s was skipped and has a %s", name, effect_names[effect]);
+	} else if (got > want && want) {
 		sim->doubled++;
 		sim_fail(sim, "doubled: %s has %u × %s", name, got, effect_names[effect]);
 	} else if (got > want) {
@@ -301,7 +316,7 @@ static void check_element(struct sim *sim, int log, const struct sim_record *rec
 	}
 }
 
-void sim_oracle_moved(struct sim *sim, int number, int64_t from, int64_t to)
+static void move(struct sim *sim, int number, int64_t from, int64_t to)
 {
 	struct sim_log *log = &sim->logs->logs[number];
 	if (from != log->stored || to <= from)
@@ -311,22 +326,58 @@ void sim_oracle_moved(struct sim *sim, int number, int64_t from, int64_t to)
 		sim_fail(sim, "wrong: %s [%" PRId32 "] moves to %" PRId64 ", behind its end",
 		         sim_topics[log->topic], log->partition, to);
 	log->stored = to;
+}
+
+void sim_oracle_skipped(struct sim *sim, int number, int64_t from, int64_t to)
+{
+	struct sim_log *log = &sim->logs->logs[number];
+	move(sim, number, from, to);
+	for (int i = 0; i < log->n; i++) {
+		struct sim_record *record = &log->records[i];
+		if (record->offset < from || record->offset >= to)
+			continue;
+		record->skipped = true;
+		if (record->offset < log->begin)
+			continue;
+		sim->lost++;
+		sim_fail(sim, "lost: %s [%" PRId32 "] offset %" PRId64 " is there and is skipped",
+		         sim_topics[log->topic], log->partition, record->offset);
+	}
+}
+
+void sim_oracle_moved(struct sim *sim, int number, int64_t from, int64_t to)
+{
+	struct sim_log *log = &sim->logs->logs[number];
+	move(sim, number, from, to);
 	for (int i = 0; i < log->n; i++)
 		if (log->records[i].offset >= from && log->records[i].offset < to)
 			for (int index = -1; index < SIM_ELEMENTS; index++)
 				check_element(sim, number, &log->records[i], index);
 }
 
+/* The last element with each key that was not skipped stands in table `latest`. */
+static void check_latest(struct sim *sim, int number)
+{
+	const struct sim_log *log = &sim->logs->logs[number];
+	int64_t last[SIM_KEYS] = {0};
+	for (int i = 0; i < log->n; i++) {
+		const struct sim_record *record = &log->records[i];
+		for (int index = 0; !record->skipped && 2 * index < record->len; index++) {
+			const struct kind *kind = expected(record, index);
+			if (kind && kind->letter == 'u')
+				last[(int)record->value[2 * index + 1]] =
+				    sim_element(number, record->offset, index);
+		}
+	}
+	for (int key = 0; key < SIM_KEYS; key++)
+		if (last[key] && sim_server_find(sim, SIM_LATEST, key) != last[key])
+			sim_fail(sim,
+			         "wrong: in %s [%" PRId32 "] not the last row with key %d stands",
+			         sim_topics[log->topic], log->partition, key);
+}
+
 void sim_oracle_end(struct sim *sim)
 {
-	for (int i = 0; i < sim->logs->n; i++) {
-		const struct sim_log *log = &sim->logs->logs[i];
-		for (int key = 0; key < SIM_KEYS; key++)
-			if (log->last[key] &&
-			    sim_server_find(sim, SIM_LATEST, key) != log->last[key])
-				sim_fail(sim,
-				         "wrong: in %s [%" PRId32
-				         "] not the last row with key %d stands",
-				         sim_topics[log->topic], log->partition, key);
-	}
+	for (int i = 0; i < sim->logs->n; i++)
+		check_latest(sim, i);
 }

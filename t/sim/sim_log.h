@@ -36,6 +36,7 @@ struct sim_record {
 	int64_t offset;
 	int len; /* of the value; 0: a tombstone */
 	char value[2 * SIM_ELEMENTS];
+	bool skipped; /* in a gap */
 	/* of the message as a whole at 0, of element i at i + 1 */
 	uint8_t counts[SIM_ELEMENTS + 1][N_EFFECTS];
 };
@@ -45,14 +46,13 @@ struct sim_log {
 	int32_t partition;
 	bool exists;
 	struct sim_record records[SIM_RECORDS];
-	int n;                  /* that can be read */
-	int planned;            /* that there will be */
-	int64_t begin;          /* the first offset that there is */
-	int64_t end;            /* the next offset, also after a hole */
-	int64_t stored;         /* where cqrs.offsets stands; -1: nowhere yet */
-	int64_t mark;           /* of the message before it; 0: none yet */
-	bool first[SIM_KEYS];   /* the keys that table `single` has */
-	int64_t last[SIM_KEYS]; /* the element that must stand in table `latest` */
+	int n;                /* that can be read */
+	int planned;          /* that there will be */
+	int64_t begin;        /* the first offset that there is */
+	int64_t end;          /* the next offset, also after a hole */
+	int64_t stored;       /* where cqrs.offsets stands; -1: nowhere yet */
+	int64_t mark;         /* of the message before it; 0: none yet */
+	bool first[SIM_KEYS]; /* the keys that table `single` has */
 };
 
 struct sim_logs {
@@ -72,6 +72,8 @@ static inline int64_t sim_element(int log, int64_t offset, int index)
 void sim_logs_init(struct sim *sim);
 /* One more record in it. */
 void sim_log_append(struct sim *sim, int log);
+/* Some of its beginning is deleted. */
+void sim_log_delete(struct sim *sim, int log);
 int sim_log_find(const struct sim *sim, int topic, int32_t partition);
 extern const char *const sim_topics[SIM_TOPICS];
 /* Whether all that there is, and will be, is stored. */
@@ -85,6 +87,8 @@ void sim_oracle_dead(struct sim *sim, int log, int64_t offset, int index, const 
                      const char *payload, int len);
 /* An offset has moved; `-1`: it was not there.  The effects of the same commit were told before. */
 void sim_oracle_moved(struct sim *sim, int log, int64_t from, int64_t to);
+/* It moves over what the log does not have any more. */
+void sim_oracle_skipped(struct sim *sim, int log, int64_t from, int64_t to);
 /* All has been stored: is that so? */
 void sim_oracle_end(struct sim *sim);
 

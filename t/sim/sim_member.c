@@ -29,6 +29,7 @@ struct member *member_new(struct sim *sim, int number)
 	    .brokers = "simulated",
 	    .group = "it's",
 	    .start = "earliest",
+	    .on_gap = GAP_CONTINUE,
 	    .session_timeout_us = 6 * SEC,
 	    .dsn = "simulated",
 	    .writers = sim_between(sim, 1, 2),

@@ -26,6 +26,7 @@ struct change {
 	enum sim_effect effect; /* EFFECT */
 	int64_t k, element;     /* ROW, EFFECT; PARENT: k */
 	int log;                /* OFFSET, DEAD */
+	bool is_gap;            /* OFFSET: what it goes past is not there */
 	int64_t from, to, mark; /* OFFSET; DEAD: `from` is its offset */
 	int index;              /* DEAD */
 	char sqlstate[6];

@@ -45,7 +45,7 @@ static const unsigned odds[N_FAULTS] = {
     [FAULT_COMMIT] = 15, [FAULT_DEAF] = 8,      [FAULT_SLOW] = 60,      [FAULT_SCHEMA] = 100,
     [FAULT_TOO_BIG] = 2, [FAULT_RESTART] = 200, [FAULT_CONNECT] = 4,    [FAULT_CRASH] = 400,
     [FAULT_STOP] = 400,  [FAULT_LEAVE] = 600,   [FAULT_REBALANCE] = 10, [FAULT_BROKERS] = 50,
-    [FAULT_AGAIN] = 5,   [FAULT_RESOLVE] = 3,
+    [FAULT_AGAIN] = 5,   [FAULT_RESOLVE] = 3,   [FAULT_DOUBT] = 30,     [FAULT_RETENTION] = 300,
 };
 
 static void choose_faults(struct sim *sim)
@@ -108,6 +108,8 @@ static void stop(struct schedule *s, struct life *life)
 static void disturb(struct schedule *s)
 {
 	struct sim *sim = &s->sim;
+	if (sim_fault(sim, FAULT_RETENTION, -1))
+		sim_log_delete(sim, (int)sim_random(sim, (uint32_t)s->logs.n));
 	int number = (int)sim_random(sim, (uint32_t)s->n_members);
 	struct life *life = &s->lives[number];
 	enum member_state state = member_state(life->member);

@@ -16,6 +16,7 @@ struct entry {
 	int log;
 	int64_t offset;
 	const struct sim_record *record;
+	bool outdated; /* fetched before the last start: nobody gets it, but there it is */
 };
 STAILQ_HEAD(entries, entry);
 
@@ -118,18 +119,22 @@ static void drop(struct lane *lane)
 	lane->n = 0;
 }
 
+/* What was fetched is outdated, but stays in the lanes, which do not become empty by it. */
 static void stop_fetching(struct kafka_source *source)
 {
+	struct entry *entry;
 	memset(source->fetchers, 0, sizeof source->fetchers);
 	for (int i = 0; i < source->config->lanes; i++)
-		drop(&source->lanes[i]);
+		STAILQ_FOREACH (entry, &source->lanes[i].entries, link)
+			entry->outdated = true;
 }
 
 void kafka_source_free(struct kafka_source *source)
 {
 	if (!source)
 		return;
-	stop_fetching(source);
+	for (int i = 0; i < source->config->lanes; i++)
+		drop(&source->lanes[i]);
 	if (sim_loop_is_crashed(source->loop))
 		coordinator_forget(source->sim, source);
 	else
@@ -321,6 +326,8 @@ static void on_fetch(void *arg)
 			timer_arm(source->brokers, sim_delay(sim, SEC));
 		return;
 	}
+	if (sim_fault(sim, FAULT_DOUBT, source->member))
+		source->events->on_doubt(source->owner);
 	for (int i = 0; i < sim->logs->n; i++)
 		if (sim_chance(sim, 60))
 			fetch(source, i);
@@ -406,10 +413,11 @@ int kafka_source_take(struct kafka_source *source, int number, struct kafka_mess
 	int n = 0;
 	if (sim_chance(source->sim, 30))
 		max = sim_between(source->sim, 1, max < 8 ? max : 8);
-	for (; n < max && (entry = STAILQ_FIRST(&lane->entries)); n++) {
+	while (n < max && (entry = STAILQ_FIRST(&lane->entries))) {
 		STAILQ_REMOVE_HEAD(&lane->entries, link);
 		lane->n--;
-		lend(source, entry, &out[n]);
+		if (!entry->outdated)
+			lend(source, entry, &out[n++]);
 		free(entry);
 	}
 	if (n)

@@ -276,11 +276,40 @@ static enum step run_add_offsets(struct session *session, char *sql)
 			continue;
 		struct change *change = add_change(session, CHANGE_OFFSET);
 		change->log = log;
+		change->is_gap = true; /* or nothing */
 		change->from = -1;
 		change->to = next;
 		added++;
 	}
 	return answer(session, sql_command("INSERT 0", added));
+}
+
+/* "SELECT … FROM cqrs.record_gap('group', 'topic', partition, from, to, 'reason')" */
+static enum step run_record_gap(struct session *session, char *sql)
+{
+	static const char *const names[] = {"since", "is_new"};
+	char text[64];
+	long partition;
+	long long from, to;
+	const char *p = next_literal(session, strstr(sql, "record_gap("), text, sizeof text);
+	p = next_literal(session, p, text, sizeof text);
+	if (sscanf(p, ", %ld, %lld, %lld, 'deleted')", &partition, &from, &to) != 3)
+		sim_abort(session->sim, "no gap in: %s", sql);
+	int log = find_log(session, text, (int32_t)partition);
+	enum step step = take_lock(session, LOCK_OFFSET, log);
+	if (step != STEP_DONE)
+		return step;
+	if (offset_now(session, log) != from)
+		return session_refuse(session, "CQ001", "fence");
+	struct change *change = add_change(session, CHANGE_OFFSET);
+	change->is_gap = true;
+	change->log = log;
+	change->from = from;
+	change->to = to;
+	PGresult *result = make_rows(2, names);
+	set_text(result, 0, 0, "2023-11-14T22:13:20Z");
+	set_text(result, 0, 1, "t");
+	return answer(session, result);
 }
 
 static bool has_moved(const struct session *session)
@@ -659,6 +688,7 @@ static const struct {
     {"SELECT cqrs.advance(", run_advance, false},
     {"SELECT cqrs.evict(", run_evict, false},
     {READ_OFFSETS, run_read_offsets, false},
+    {"SELECT to_char(since AT TIME ZONE 'UTC', ", run_record_gap, false},
     {"UPDATE cqrs.gaps g SET to_offset = o.next_offset", run_nothing, false},
     {"INSERT INTO cqrs.offsets (", run_add_offsets, false},
     {"COPY ", run_copy, false},

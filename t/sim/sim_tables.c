@@ -165,7 +165,10 @@ void apply_changes(struct session *session)
 		say(sim, session->member, "session %d: %s [%d] moves from %d to %d", session->id,
 		    sim_topics[sim->logs->logs[change->log].topic],
 		    sim->logs->logs[change->log].partition, (int)change->from, (int)change->to);
-		sim_oracle_moved(sim, change->log, change->from, change->to);
+		if (change->is_gap)
+			sim_oracle_skipped(sim, change->log, change->from, change->to);
+		else
+			sim_oracle_moved(sim, change->log, change->from, change->to);
 	}
 	session->n_changes = 0;
 }

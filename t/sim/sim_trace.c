@@ -25,6 +25,8 @@ static const char *const fault_names[N_FAULTS] = {
     [FAULT_BROKERS] = "brokers away",
     [FAULT_AGAIN] = "delivered again",
     [FAULT_RESOLVE] = "no answer about beginnings",
+    [FAULT_DOUBT] = "doubtful log",
+    [FAULT_RETENTION] = "retention",
 };
 
 /* log.h knows no world: the one that is being traced, if any. */
