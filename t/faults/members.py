@@ -35,32 +35,33 @@ def kill_after_commit(scene, member, rng):
     restart(scene, member, rng, rng.choice([0, rng.uniform(0, 2)]))
 
 
+def end(scene, member):
+    code = member.stop()
+    # It may have been started so recently that it did not listen to signals yet.
+    if code not in (0, -signal.SIGTERM):
+        scene.complain(f"{member.name} ended with {code} after SIGTERM")
+
+
 def terminate(scene, member, rng):
     scene.timeline.say(member.name, "SIGTERM")
     scene.timeline.count("terminations")
-    code = member.stop()
-    if code != 0:
-        scene.complain(f"{member.name} ended with {code} after SIGTERM")
+    end(scene, member)
     restart(scene, member, rng, rng.choice([0, rng.uniform(0, 2)]))
 
 
 def leave(scene, member, rng):
     with scene.timeline.span(member.name, "leaves the group", "leaves"):
-        code = member.stop()
-        if code != 0:
-            scene.complain(f"{member.name} ended with {code} after SIGTERM")
+        end(scene, member)
         scene.wait(rng.uniform(3, 10))
         member.start()
 
 
 def stopped(scene, member, seconds):
-    with member.lock:
-        member.daemon.send_signal(signal.SIGSTOP)
+    member.send_signal(signal.SIGSTOP)
     try:
         scene.wait(seconds)
     finally:
-        with member.lock:
-            member.daemon.send_signal(signal.SIGCONT)
+        member.send_signal(signal.SIGCONT)
 
 
 def zombie(scene, member, rng):

@@ -64,6 +64,10 @@ class Member:
             self.should_run = False
             return self.daemon.stop(timeout=30)
 
+    def send_signal(self, sig):
+        with self.lock:
+            self.daemon.send_signal(sig)
+
     def is_at_work(self):
         """Ready, and with partitions of its own."""
         return self.should_run and self.daemon.is_ready() and bool(self.daemon.metrics().values(
