@@ -294,7 +294,7 @@ static bool init(struct audit *audit)
 	    .name = "postgres",
 	    .dsn = config->dsn,
 	    .setup = buf_str(&audit->setup),
-	    .connect_timeout_us = CONNECT_US,
+	    .network_timeout_us = CONNECT_US,
 	    .max_statements = 1,
 	};
 	audit->request = (struct pg_request){

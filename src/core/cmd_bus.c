@@ -17,17 +17,19 @@ bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
 	const struct core_options *core = &cmd->config->core;
 	*b =
 	    (struct cmd_bus){.loop = loop_new(), .metrics = metrics_new(), .modules = cmd->modules};
-	b->config = (struct command_bus_config){.brokers = core->kafka.brokers,
-	                                        .group = core->kafka.group,
-	                                        .start = core->kafka.start,
-	                                        .session_timeout_us = core->kafka.session_timeout,
-	                                        .properties = core->kafka.properties,
-	                                        .dsn = core->postgres.dsn,
-	                                        .writers = 1,
-	                                        .max_rows = core->postgres.write.max_rows,
-	                                        .max_delay_us = core->postgres.write.max_delay,
-	                                        .timeout_us = core->postgres.write.timeout,
-	                                        .memory = core->memory};
+	b->config =
+	    (struct command_bus_config){.brokers = core->kafka.brokers,
+	                                .group = core->kafka.group,
+	                                .start = core->kafka.start,
+	                                .session_timeout_us = core->kafka.session_timeout,
+	                                .properties = core->kafka.properties,
+	                                .dsn = core->postgres.dsn,
+	                                .network_timeout_us = core->postgres.network_timeout,
+	                                .writers = 1,
+	                                .max_rows = core->postgres.write.max_rows,
+	                                .max_delay_us = core->postgres.write.max_delay,
+	                                .timeout_us = core->postgres.write.timeout,
+	                                .memory = core->memory};
 	b->health = b->loop ? health_new(b->loop) : NULL;
 	if (b->health && b->metrics)
 		b->bus = command_bus_new(b->loop, &b->config, b->metrics, b->health);

@@ -40,11 +40,13 @@ static int report(const struct schema_outcome *outcome)
 	}
 }
 
-static int migrate(const char *dsn)
+static int migrate(const struct core_options *core)
 {
 	struct migration migration = {.loop = loop_new(), .outcome.state = SCHEMA_FAILED};
 	struct schema *schema =
-	    migration.loop ? schema_new(migration.loop, dsn, schema_files, PATIENCE_US) : NULL;
+	    migration.loop ? schema_new(migration.loop, core->postgres.dsn,
+	                                core->postgres.network_timeout, schema_files, PATIENCE_US)
+	                   : NULL;
 	if (schema) {
 		schema_migrate(schema, on_migrated, &migration);
 		loop_run(migration.loop);
@@ -76,5 +78,5 @@ int cmd_migrate(struct cmd *cmd)
 	/* Without modules: what is wrong with one of them is no reason not to migrate. */
 	if (!code)
 		code = cmd_load(cmd, false);
-	return code ? code : migrate(cmd->config->core.postgres.dsn);
+	return code ? code : migrate(&cmd->config->core);
 }

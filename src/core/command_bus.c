@@ -226,6 +226,7 @@ static bool lane_init(struct bus_lane *lane, struct command_bus *bus, int index)
 	    .group = config->group,
 	    .topics = bus->topic_names,
 	    .timeout_us = config->timeout_us,
+	    .network_timeout_us = config->network_timeout_us,
 	    .max_statements = PREPARED,
 	};
 	lane->timer = timer_new(bus->loop, on_timer, lane);

@@ -33,6 +33,7 @@ struct command_bus_config {
 	const struct cqrs_option_pair *properties;
 	const char *dsn;
 	int writers;
+	int64_t network_timeout_us; /* of PostgreSQL */
 	int64_t max_rows, max_delay_us, timeout_us;
 	int64_t memory; /* bytes that messages and batches may take, about */
 };

@@ -7,6 +7,7 @@
  *                                        ▲      │ some never read before
  *                                        └── add them, by `start` ◄── ask Kafka
  */
+#include "backoff.h"
 #include "command_bus_internal.h"
 #include "container.h"
 #include "gaps.h"
@@ -19,9 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPORT_US   1000000
-#define LOCATE_US   200000
-#define LOCATE_MOST 5000000
+#define REPORT_US          1000000
+#define LOCATE_US          200000
+#define LOCATE_MOST        5000000
+
+#define CONTROL_TIMEOUT_US 30000000 /* as in its setup */
 
 static bool parse_start(const char *text, int64_t *start_us)
 {
@@ -90,11 +93,8 @@ static bool adopt(struct command_bus *bus)
 
 void positions_retry(struct command_bus *bus)
 {
-	int64_t delay = LOCATE_US;
-	for (int i = 0; i < bus->locate_tries && delay < LOCATE_MOST; i++)
-		delay *= 2;
-	bus->locate_tries++;
-	timer_arm(bus->locate_timer, delay / 2 + loop_random(bus->loop, (uint32_t)delay));
+	unsigned tries = (unsigned)++bus->locate_tries;
+	timer_arm(bus->locate_timer, backoff_us(bus->loop, tries, LOCATE_US, LOCATE_MOST));
 }
 
 void positions_ask(struct command_bus *bus, pg_result_fn *on_result, pg_done_fn *done)
@@ -307,7 +307,9 @@ static void on_control_ready(void *owner, struct pg_conn *conn)
 {
 	struct command_bus *bus = owner;
 	(void)conn;
-	health_ok(bus->control_health);
+	/* While the offsets cannot be read, on_asked() says when they can. */
+	if (!bus->locate_tries)
+		health_ok(bus->control_health);
 	positions_locate(bus);
 }
 
@@ -340,9 +342,11 @@ bool positions_init(struct command_bus *bus)
 	bus->control_config = (struct pg_conn_config){
 	    .name = "postgres control",
 	    .dsn = bus->config->dsn,
-	    .setup = "SET statement_timeout = 30000; SET lock_timeout = 3000;"
+	    .setup = "SET statement_timeout = '30s'; SET lock_timeout = '3s';"
 	             "SET client_min_messages = warning; SET timezone = 'UTC'",
-	    .connect_timeout_us = 10000000,
+	    .writes = true,
+	    .network_timeout_us = bus->config->network_timeout_us,
+	    .statement_timeout_us = CONTROL_TIMEOUT_US,
 	    .max_statements = 8,
 	};
 	bus->request = (struct pg_request){.n_params = -1};

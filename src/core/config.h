@@ -29,7 +29,8 @@ struct core_options {
 	} kafka;
 	struct {
 		const char *dsn;
-		int migrate; /* index in manual|auto */
+		int64_t network_timeout; /* us */
+		int migrate;             /* index in manual|auto */
 		struct {
 			const char *dsn;                       /* "": as postgres.dsn */
 			int64_t connections, streams, timeout; /* timeout in us */

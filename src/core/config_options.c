@@ -54,6 +54,8 @@ const struct cqrs_option config_options[] = {
 
     STRING("postgres.dsn", postgres.dsn, "host=/run/postgresql dbname=cqrs",
            "the database, as a connection string or URI of libpq"),
+    NUMBER(DURATION, "postgres.network_timeout", postgres.network_timeout, 1 * S, 10 * MIN, "10s",
+           "how long the network may be silent, and a server may take to accept a connection"),
     CHOICE("postgres.migrate", postgres.migrate, "manual|auto", "manual",
            "who brings the schema up to date: \"cqrsd migrate\", or each start"),
     STRING("postgres.read.dsn", postgres.read.dsn, "",

@@ -173,6 +173,7 @@ static bool start_commands(struct daemon *d)
 	    .session_timeout_us = core->kafka.session_timeout,
 	    .properties = core->kafka.properties,
 	    .dsn = core->postgres.dsn,
+	    .network_timeout_us = core->postgres.network_timeout,
 	    .writers = (int)core->postgres.write.connections,
 	    .max_rows = core->postgres.write.max_rows,
 	    .max_delay_us = core->postgres.write.max_delay,
@@ -225,7 +226,8 @@ static bool start_outbox(struct daemon *d)
 	d->sink = kafka_sink_new(d->loop, &d->sink_config, d->outbox_health);
 	if (!d->sink)
 		return false;
-	d->outbox = outbox_new(d->loop, d->core->postgres.dsn, d->sink, d->metrics, d->health);
+	d->outbox = outbox_new(d->loop, d->core->postgres.dsn, d->core->postgres.network_timeout,
+	                       d->sink, d->metrics, d->health);
 	if (!d->outbox)
 		return false;
 	command_bus_on_events(d->commands, outbox_poke, d->outbox);
@@ -264,6 +266,7 @@ static bool start_queries(struct daemon *d)
 	    .connections = (int)core->postgres.read.connections,
 	    .streams = (int)core->postgres.read.streams,
 	    .timeout_us = core->postgres.read.timeout,
+	    .network_timeout_us = core->postgres.network_timeout,
 	    .max_waiting = (int)(core->memory / 32768),
 	};
 	if (!d->config->n_queries)
@@ -335,7 +338,7 @@ static bool start_schema(struct daemon *d)
 	if (!d->commands && *core->postgres.read.dsn)
 		dsn = core->postgres.read.dsn; /* a reader may not reach the primary */
 	d->schema_health = health_add(d->health, "schema");
-	d->schema = schema_new(d->loop, dsn, schema_files, 0);
+	d->schema = schema_new(d->loop, dsn, core->postgres.network_timeout, schema_files, 0);
 	if (!d->schema_health || !d->schema)
 		return false;
 	if (core->postgres.migrate)

@@ -375,7 +375,7 @@ struct dead_letters *dead_letters_run(struct loop *loop, const struct dead_lette
 	    .dsn = config->dsn,
 	    .setup = "SET lock_timeout = 10000; SET client_min_messages = warning;"
 	             "SET timezone = 'UTC'",
-	    .connect_timeout_us = config->patience_us,
+	    .network_timeout_us = config->patience_us,
 	    .max_statements = 8,
 	};
 	letters->patience = timer_new(loop, on_patience, letters);

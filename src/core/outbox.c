@@ -13,12 +13,10 @@
 #define LOCK_SQL   "SELECT pg_try_advisory_lock(1668379251, 2)"
 #define DELETE_SQL "DELETE FROM cqrs.outbox WHERE id = ANY ($1)"
 /* A stopped relay may not hold its rows, and with them the lock, for ever. */
-#define SETUP_SQL                                                           \
-	"SET client_min_messages = warning; SET statement_timeout = '30s';" \
-	"SET default_transaction_read_only = off"
+#define SETUP_SQL      "SET client_min_messages = warning; SET statement_timeout = '30s'"
 
-#define INT8_ARRAY_OID     1016
-#define CONNECT_TIMEOUT_US 10000000
+#define INT8_ARRAY_OID 1016
+#define TIMEOUT_US     30000000 /* as in SETUP_SQL */
 /* Rows that other processes wrote, and the lock of one that has gone, are found this soon. */
 #define POLL_US    1000000
 #define BACKOFF_US 1000000
@@ -292,8 +290,8 @@ static void on_timer(void *arg)
 
 /* ---- for the owner ---- */
 
-struct outbox *outbox_new(struct loop *loop, const char *dsn, struct kafka_sink *sink,
-                          struct metrics *metrics, struct health *health)
+struct outbox *outbox_new(struct loop *loop, const char *dsn, int64_t network_timeout_us,
+                          struct kafka_sink *sink, struct metrics *metrics, struct health *health)
 {
 	struct outbox *outbox = calloc(1, sizeof *outbox);
 	if (!outbox)
@@ -304,7 +302,9 @@ struct outbox *outbox_new(struct loop *loop, const char *dsn, struct kafka_sink 
 	outbox->config = (struct pg_conn_config){.name = "postgres outbox",
 	                                         .dsn = dsn,
 	                                         .setup = SETUP_SQL,
-	                                         .connect_timeout_us = CONNECT_TIMEOUT_US,
+	                                         .writes = true,
+	                                         .network_timeout_us = network_timeout_us,
+	                                         .statement_timeout_us = TIMEOUT_US,
 	                                         .max_statements = 4};
 	outbox->relayed = metrics_counter(metrics, "cqrsd_outbox_relayed_total", "",
 	                                  "Events that Kafka acknowledged");

@@ -235,7 +235,8 @@ static bool put_piece(struct pg_conn *conn)
 
 void pg_conn_work(struct pg_conn *conn)
 {
-	int64_t until = loop_now(conn->loop) + TURN_US;
+	conn->heard_us = loop_now(conn->loop);
+	int64_t until = conn->heard_us + TURN_US;
 	unsigned n = 0;
 	/* Without a request libpq still has notices to parse, the server's last words among them.
 	 */

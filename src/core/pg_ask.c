@@ -94,7 +94,7 @@ PGresult *pg_ask(const char *dsn, const char *sql, const char *const *values, in
 	                                      .setup = "SET lock_timeout = 5000;"
 	                                               "SET client_min_messages = warning;"
 	                                               "SET timezone = 'UTC'",
-	                                      .connect_timeout_us = patience_us,
+	                                      .network_timeout_us = patience_us,
 	                                      .max_statements = 1};
 	struct question q = {.loop = loop_new(), .why = why};
 	assert(n <= PARAMS_MAX);

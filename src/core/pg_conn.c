@@ -2,6 +2,7 @@
 /* The life of one PostgreSQL connection: connecting, being ready, being lost. */
 #include "pg_conn_private.h"
 
+#include "backoff.h"
 #include "container.h"
 #include "log.h"
 
@@ -11,6 +12,7 @@
 
 #define BACKOFF_MIN_US 100000
 #define BACKOFF_MAX_US 5000000
+#define STEADY_US      1000000 /* who was ready for so long is no failure */
 
 static void on_io(evutil_socket_t fd, short what, void *arg);
 static loop_fn on_timer, on_turn;
@@ -143,7 +145,10 @@ void pg_conn_lose(struct pg_conn *conn, const struct pg_error *error)
 	conn->lost = *error;
 	conn->has_last_words = false;
 	disconnect(conn);
-	conn->failures = conn->state == PG_CONN_READY ? 0 : conn->failures + 1;
+	conn->was_ready = conn->state == PG_CONN_READY;
+	if (conn->was_ready && loop_now(conn->loop) - conn->ready_us >= STEADY_US)
+		conn->failures = 0;
+	conn->failures++;
 	set_state(conn, PG_CONN_WAITING);
 	conn->tell_loss = true;
 	timer_disarm(conn->timer);
@@ -162,13 +167,16 @@ void pg_conn_reset(struct pg_conn *conn, const char *why)
 {
 	struct pg_error error;
 	pg_error_from_text(&error, "%s", why);
+	/* Our own wish is no failure, however often: streams are given up this way. */
+	if (conn->state == PG_CONN_READY)
+		conn->failures = 0;
 	pg_conn_lose(conn, &error);
 }
 
 static void log_loss(struct pg_conn *conn)
 {
 	const struct pg_error *error = &conn->lost;
-	const char *what = conn->failures ? "cannot connect" : "connection lost";
+	const char *what = conn->was_ready ? "connection lost" : "cannot connect";
 	/* Once, and not every five seconds for a night. */
 	if (conn->failures > 1 && strcmp(conn->logged, error->message) == 0)
 		log_debug("%s: %s: %s", conn->config->name, what, error->message);
@@ -177,23 +185,13 @@ static void log_loss(struct pg_conn *conn)
 	snprintf(conn->logged, sizeof conn->logged, "%s", error->message);
 }
 
-/* Doubles with each failure; a random half of it keeps a fleet from knocking in step. */
-static int64_t backoff_us(struct pg_conn *conn)
-{
-	int64_t delay = BACKOFF_MIN_US;
-	for (unsigned i = 1; i < conn->failures && delay < BACKOFF_MAX_US; i++)
-		delay *= 2;
-	if (delay > BACKOFF_MAX_US)
-		delay = BACKOFF_MAX_US;
-	return delay / 2 + loop_random(conn->loop, (uint32_t)delay / 2 + 1);
-}
-
 static void tell_loss(struct pg_conn *conn)
 {
 	struct pg_error error = conn->lost;
 	conn->tell_loss = false;
 	log_loss(conn);
-	timer_arm(conn->timer, backoff_us(conn));
+	timer_arm(conn->timer,
+	          backoff_us(conn->loop, conn->failures, BACKOFF_MIN_US, BACKOFF_MAX_US));
 	pg_conn_fail_requests(conn, &error);
 	if (!conn->freed && conn->events->on_lost)
 		conn->events->on_lost(conn->owner, conn, &error);
@@ -217,7 +215,7 @@ static void on_notice(void *arg, const PGresult *notice)
 static void open_connection(struct pg_conn *conn, const struct pg_hosts *hosts)
 {
 	struct pg_error error;
-	conn->pg = pg_conninfo_open(conn->config->dsn, hosts, &error);
+	conn->pg = pg_conninfo_open(conn->config, hosts, conn->timeouts, &error);
 	if (!conn->pg) {
 		pg_conn_lose(conn, &error);
 		return;
@@ -243,12 +241,12 @@ static void connect_now(struct pg_conn *conn)
 {
 	char *host, *port;
 	set_state(conn, PG_CONN_CONNECTING);
-	timer_arm(conn->timer, conn->config->connect_timeout_us);
+	timer_arm(conn->timer, pg_conn_network_timeout_us(conn->config));
 	if (!pg_conninfo_names(conn->config->dsn, &host, &port)) {
 		open_connection(conn, NULL);
 		return;
 	}
-	conn->lookup = pg_hosts_lookup_new(conn->loop, host, port, conn->timeouts, on_hosts, conn);
+	conn->lookup = pg_hosts_lookup_new(conn->loop, host, port, on_hosts, conn);
 	if (!conn->lookup)
 		pg_conn_reset(conn, "no memory or thread to look up the host's name");
 	free(host);
@@ -259,7 +257,7 @@ static void become_ready(struct pg_conn *conn)
 {
 	timer_disarm(conn->timer);
 	set_state(conn, PG_CONN_READY);
-	conn->failures = 0;
+	conn->ready_us = loop_now(conn->loop);
 	conn->logged[0] = '\0';
 	log_info("%s: connected to %s", conn->config->name, PQdb(conn->pg));
 	if (conn->events->on_ready)
@@ -303,6 +301,41 @@ static void poll_connection(struct pg_conn *conn)
 	}
 }
 
+/* ---- silence ---- */
+
+static int64_t patience_us(const struct pg_conn *conn)
+{
+	return conn->config->statement_timeout_us + pg_conn_network_timeout_us(conn->config);
+}
+
+void pg_conn_expect(struct pg_conn *conn)
+{
+	conn->heard_us = loop_now(conn->loop);
+	/* Once armed it is left alone: on_silence() finds out what has happened since. */
+	if (conn->config->statement_timeout_us && !timer_is_armed(conn->timer))
+		timer_arm(conn->timer, patience_us(conn));
+}
+
+/* The kernel at the other end, or a proxy, may be alive while the server is not. */
+static void on_silence(struct pg_conn *conn)
+{
+	int64_t most = patience_us(conn);
+	int64_t left = conn->heard_us + most - loop_now(conn->loop);
+	struct pg_error error;
+	if (!conn->in_flight)
+		return;
+	/* What is there and not read is not the server's silence. */
+	if (conn->paused || timer_is_armed(conn->turn) || (conn->at && conn->at->unhurried))
+		left = most;
+	if (left > 0) {
+		timer_arm(conn->timer, left);
+		return;
+	}
+	pg_error_from_text(&error, "the server owes an answer and was silent for %.1f s",
+	                   (double)most / 1e6);
+	pg_conn_lose(conn, &error);
+}
+
 /* ---- what the loop calls ---- */
 
 static void on_readable(struct pg_conn *conn)
@@ -344,18 +377,24 @@ static void on_turn(void *arg)
 	leave(conn);
 }
 
+static void on_connect_timeout(struct pg_conn *conn)
+{
+	struct pg_error error;
+	conn->timeouts++;
+	pg_error_from_text(&error, "no answer within %.1f s",
+	                   (double)pg_conn_network_timeout_us(conn->config) / 1e6);
+	pg_conn_lose(conn, &error);
+}
+
 static void on_timer(void *arg)
 {
 	struct pg_conn *conn = arg;
-	struct pg_error error;
 	enter(conn);
-	if (conn->state == PG_CONN_WAITING) {
+	if (conn->state == PG_CONN_WAITING)
 		connect_now(conn);
-	} else {
-		conn->timeouts++;
-		pg_error_from_text(&error, "no answer within %.1f s",
-		                   (double)conn->config->connect_timeout_us / 1e6);
-		pg_conn_lose(conn, &error);
-	}
+	else if (conn->state == PG_CONN_READY)
+		on_silence(conn);
+	else
+		on_connect_timeout(conn);
 	leave(conn);
 }

@@ -4,7 +4,8 @@
  * connections.
  *
  * It connects, and connects again with backoff and jitter for as long as it
- * lives.  Requests are answered in the order they were sent.
+ * lives.  Requests are answered in the order they were sent.  A server that is
+ * silent for too long is given up, whether its network is dead or it is itself.
  *
  *                   ┌──────────── any failure ─────────────┐
  *                   ▼                                      │
@@ -91,6 +92,7 @@ struct pg_request {
 	const char *const *values; /* binary format; NULL: null */
 	const int *lengths;
 	bool single_row;
+	bool unhurried;          /* may take for ever */
 	pg_result_fn *on_result; /* may be NULL */
 	pg_copy_fn *copy;        /* NULL: the statement has no COPY */
 	pg_done_fn *done;
@@ -106,7 +108,13 @@ struct pg_conn_config {
 	const char *name;  /* for logs: "postgres write 0" */
 	const char *dsn;   /* conninfo string or URI */
 	const char *setup; /* a simple Query after each connect; NULL: none */
-	int64_t connect_timeout_us;
+	/* Only a server that takes writes will do, unless the dsn has target_session_attrs. */
+	bool writes;
+	/* How long to try to connect, and how long the network may be silent; 0: 10 s. */
+	int64_t network_timeout_us;
+	/* As `setup` tells the server.  When it has owed an answer for so long, and the network
+	 * timeout on top, without a sign of life, it is given up; 0: never. */
+	int64_t statement_timeout_us;
 	size_t max_statements; /* prepared statements kept; the least recently used goes */
 };
 

@@ -35,9 +35,12 @@ struct pg_conn {
 	struct pg_hosts_lookup *lookup;
 	struct event io;
 	short watched;       /* EV_READ | EV_WRITE as `io` waits for; 0: not added */
-	struct timer *timer; /* WAITING: backoff.  CONNECTING, SETUP: deadline */
+	struct timer *timer; /* WAITING: backoff.  CONNECTING, SETUP: deadline.  READY: silence */
 	struct timer *turn;  /* goes on where a turn was cut short; tells of a loss */
-	unsigned failures;   /* since it was ready for the last time */
+	unsigned failures;   /* in a row; one that was ready for a moment only is one more */
+	int64_t ready_us;    /* when it became so */
+	int64_t heard_us;    /* when the server was last seen at work, or was asked while idle */
+	bool was_ready;      /* before `lost` */
 	unsigned timeouts;   /* which address comes first */
 	bool tell_loss;      /* `lost` is not yet told */
 	bool has_last_words; /* `lost` is what the server said as it closed */
@@ -70,6 +73,8 @@ void pg_conn_lose(struct pg_conn *conn, const struct pg_error *error);
 void pg_conn_lose_by_libpq(struct pg_conn *conn);
 /* Waits for what there is to wait for. */
 void pg_conn_watch(struct pg_conn *conn);
+/* The first request is in flight: from now on the server owes an answer. */
+void pg_conn_expect(struct pg_conn *conn);
 
 /* pg_pipeline.c */
 static inline bool pg_request_is_simple(const struct pg_request *req)
@@ -98,11 +103,19 @@ void pg_conn_work(struct pg_conn *conn);
 /* The server closed the connection: works on all that was read before. */
 void pg_conn_work_to_the_end(struct pg_conn *conn);
 
+#define PG_NETWORK_TIMEOUT_US 10000000
+static inline int64_t pg_conn_network_timeout_us(const struct pg_conn_config *config)
+{
+	return config->network_timeout_us ? config->network_timeout_us : PG_NETWORK_TIMEOUT_US;
+}
+
 /*
  * pg_conninfo.c: begins to connect; NULL and the reason when that fails at once.
- * With `hosts` their addresses take the place of the names.
+ * With `hosts` their addresses take the place of the names.  The one with the
+ * number `first` (modulo how many there are) is tried before the others.
  */
-PGconn *pg_conninfo_open(const char *dsn, const struct pg_hosts *hosts, struct pg_error *error);
+PGconn *pg_conninfo_open(const struct pg_conn_config *config, const struct pg_hosts *hosts,
+                         unsigned first, struct pg_error *error);
 /*
  * The hosts (and ports, "" if none are given) of the dsn when one of them is a
  * name to be looked up; both are freed with free().  What a service file names

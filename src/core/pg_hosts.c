@@ -32,7 +32,6 @@ struct pg_hosts_lookup {
 	pg_hosts_fn *done;
 	void *arg;
 	char *host, *port;
-	unsigned first;
 	struct pg_hosts answer;
 	struct address list[ADDRESSES_MAX];
 	size_t n;
@@ -116,7 +115,7 @@ static void join(struct pg_hosts_lookup *lookup, struct pg_hosts *answer)
 {
 	struct buf host = BUF_INIT, addr = BUF_INIT, port = BUF_INIT;
 	for (size_t i = 0; i < lookup->n; i++) {
-		const struct address *a = &lookup->list[(i + lookup->first) % lookup->n];
+		const struct address *a = &lookup->list[i];
 		const char *comma = i ? "," : "";
 		buf_printf(&host, "%s%s", comma, a->host ? a->host : "");
 		buf_printf(&addr, "%s%s", comma, a->addr);
@@ -183,7 +182,7 @@ static bool start_thread(struct pg_hosts_lookup *lookup)
 }
 
 struct pg_hosts_lookup *pg_hosts_lookup_new(struct loop *loop, const char *host, const char *port,
-                                            unsigned first, pg_hosts_fn *done, void *arg)
+                                            pg_hosts_fn *done, void *arg)
 {
 	struct pg_hosts_lookup *lookup = calloc(1, sizeof *lookup);
 	if (!lookup)
@@ -191,7 +190,6 @@ struct pg_hosts_lookup *pg_hosts_lookup_new(struct loop *loop, const char *host,
 	atomic_init(&lookup->refs, 1);
 	lookup->done = done;
 	lookup->arg = arg;
-	lookup->first = first;
 	lookup->host = strdup(host);
 	lookup->port = strdup(port ? port : "");
 	lookup->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -28,11 +28,10 @@ bool pg_hosts_need_lookup(const char *host);
 
 /*
  * `host` and `port` as in a conninfo string, with commas (port may be NULL).
- * The lists begin with the address number `first`, modulo their length.  NULL
- * when there are no threads or memory to do it.
+ * NULL when there are no threads or memory to do it.
  */
 struct pg_hosts_lookup *pg_hosts_lookup_new(struct loop *loop, const char *host, const char *port,
-                                            unsigned first, pg_hosts_fn *done, void *arg);
+                                            pg_hosts_fn *done, void *arg);
 /* Forgets the lookup, done or not; a thread that still waits for an answer ends by itself. */
 void pg_hosts_lookup_free(struct pg_hosts_lookup *lookup);
 

@@ -202,7 +202,8 @@ bool pg_conn_send(struct pg_conn *conn, struct pg_request *req)
 	req->copies = req->results = 0;
 	req->phase = 0;
 	req->outcome = PG_DONE;
-	conn->in_flight++;
+	if (conn->in_flight++ == 0)
+		pg_conn_expect(conn);
 	append(conn, req);
 	/* The Sync of a simple Query may have found the connection dead. */
 	if (conn->pg)

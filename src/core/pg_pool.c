@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH              64 /* queries in flight on one connection */
-#define CONNECT_TIMEOUT_US 5000000
-#define STATEMENTS_MAX     256
+#define DEPTH          64 /* queries in flight on one connection */
+#define STATEMENTS_MAX 256
 
 static void on_ready(void *owner, struct pg_conn *conn)
 {
@@ -107,8 +106,11 @@ static bool member_init(struct pg_member *m, struct pg_side *side, const char *k
 	m->config = (struct pg_conn_config){.name = m->name,
 	                                    .dsn = pool->config->dsn,
 	                                    .setup = buf_str(&side->setup),
-	                                    .connect_timeout_us = CONNECT_TIMEOUT_US,
+	                                    .network_timeout_us = pool->config->network_timeout_us,
 	                                    .max_statements = STATEMENTS_MAX};
+	/* A stream may be silent while its query is at work: its reader's patience ends it. */
+	if (side == &pool->queries)
+		m->config.statement_timeout_us = pool->config->timeout_us;
 	m->slots = calloc((size_t)side->depth, sizeof *m->slots);
 	m->conn = pg_conn_new(pool->loop, &m->config, &events, m);
 	if (!m->slots || !m->conn)

@@ -61,7 +61,8 @@ struct pg_pool_config {
 	int connections;    /* pipelined */
 	int streams;        /* for streaming queries */
 	int64_t timeout_us; /* statement_timeout on the server; streams have none */
-	int max_waiting;    /* queries in the queue; more are refused */
+	int64_t network_timeout_us;
+	int max_waiting; /* queries in the queue; more are refused */
 };
 
 /* Borrows `config` for good. */

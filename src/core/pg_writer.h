@@ -32,7 +32,8 @@ struct pg_writer_config {
 	const char *redriven_by;   /* see fence.h */
 	bool rehearsal;            /* does everything, and at its end rolls it back */
 	int64_t timeout_us;        /* statement_timeout */
-	size_t max_statements;     /* prepared ones that are kept */
+	int64_t network_timeout_us;
+	size_t max_statements; /* prepared ones that are kept */
 };
 
 /*

@@ -55,7 +55,8 @@ static void on_checked(void *owner, const struct schema_outcome *outcome)
 
 static bool probe_schema(struct probe *probe, const char *what, const char *dsn)
 {
-	struct schema *schema = schema_new(probe->loop, dsn, schema_files, PATIENCE_US);
+	struct schema *schema =
+	    schema_new(probe->loop, dsn, PATIENCE_US, schema_files, PATIENCE_US);
 	if (!schema) {
 		buf_puts(probe->problems, "out of memory\n");
 		return false;
@@ -179,7 +180,7 @@ static void probe_tables(struct probe *probe)
 	static const struct pg_conn_events events = {.on_ready = on_ready};
 	const struct pg_conn_config config = {.name = "postgres probe",
 	                                      .dsn = probe->config->core.postgres.dsn,
-	                                      .connect_timeout_us = PATIENCE_US,
+	                                      .network_timeout_us = PATIENCE_US,
 	                                      .max_statements = 1};
 	struct pg_conn *conn = pg_conn_new(probe->loop, &config, &events, probe);
 	probe->timer = timer_new(probe->loop, on_late, probe);

@@ -23,9 +23,9 @@
 	"	checksum text NOT NULL,"                            \
 	"	applied_at timestamptz NOT NULL DEFAULT now())"
 /* An index on a large table takes its time: no timeout of a role may cut it short. */
-#define SETUP_SQL          "SET client_min_messages = warning; SET statement_timeout = 0"
+#define SETUP_SQL "SET client_min_messages = warning; SET statement_timeout = 0"
 
-#define CONNECT_TIMEOUT_US 10000000
+#define ANSWER_US 30000000 /* to what needs neither a lock nor time */
 
 enum step { CONNECTING, LOCKING, LISTING, CREATING, APPLYING, DONE };
 
@@ -245,6 +245,7 @@ static void continue_with(struct schema *schema, enum step step)
 	           : step == CREATING ? CREATE_SQL
 	                              : apply_sql(schema),
 	    .n_params = -1,
+	    .unhurried = step == LOCKING || step == APPLYING,
 	    .on_result = on_result,
 	    .done = on_request_done,
 	};
@@ -297,8 +298,8 @@ static void on_timer(void *arg)
 	schema->done(schema->owner, &outcome);
 }
 
-struct schema *schema_new(struct loop *loop, const char *dsn, const struct schema_file *files,
-                          int64_t patience_us)
+struct schema *schema_new(struct loop *loop, const char *dsn, int64_t network_timeout_us,
+                          const struct schema_file *files, int64_t patience_us)
 {
 	static const struct pg_conn_events events = {.on_ready = on_ready, .on_lost = on_lost};
 	struct schema *schema = calloc(1, sizeof *schema);
@@ -310,7 +311,8 @@ struct schema *schema_new(struct loop *loop, const char *dsn, const struct schem
 	schema->config = (struct pg_conn_config){.name = "postgres schema",
 	                                         .dsn = dsn,
 	                                         .setup = SETUP_SQL,
-	                                         .connect_timeout_us = CONNECT_TIMEOUT_US,
+	                                         .network_timeout_us = network_timeout_us,
+	                                         .statement_timeout_us = ANSWER_US,
 	                                         .max_statements = 1};
 	while (files[schema->n_files].number)
 		schema->n_files++;
@@ -339,6 +341,7 @@ void schema_free(struct schema *schema)
 static void begin(struct schema *schema, bool migrate, schema_done_fn *done, void *owner)
 {
 	schema->migrate = migrate;
+	schema->config.writes = migrate;
 	schema->done = done;
 	schema->owner = owner;
 	if (schema->patience_us)

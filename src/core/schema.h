@@ -52,11 +52,12 @@ struct schema;
 typedef void schema_done_fn(void *owner, const struct schema_outcome *outcome);
 
 /*
- * `dsn` and `files` (schema_files) are borrowed.  `patience_us` is how long a
+ * `dsn` and `files` (schema_files) are borrowed, `network_timeout_us` is as in
+ * pg_conn_config.  `patience_us` is how long a
  * server may be away before the outcome is SCHEMA_AWAY; 0: for ever.
  */
-struct schema *schema_new(struct loop *loop, const char *dsn, const struct schema_file *files,
-                          int64_t patience_us);
+struct schema *schema_new(struct loop *loop, const char *dsn, int64_t network_timeout_us,
+                          const struct schema_file *files, int64_t patience_us);
 /* Before done(): it is not called any more, and what is not committed is rolled back. */
 void schema_free(struct schema *schema);
 

@@ -101,7 +101,7 @@ static void setup(void)
 	sink = kafka_sink_new(loop, &config, NULL);
 	metrics = metrics_new();
 	health = health_new(loop);
-	outbox = outbox_new(loop, pg_server_dsn, sink, metrics, health);
+	outbox = outbox_new(loop, pg_server_dsn, 0, sink, metrics, health);
 	open_consumer();
 }
 
@@ -201,7 +201,7 @@ END_TEST
 
 START_TEST(one_of_two_relays)
 {
-	struct outbox *other = outbox_new(loop, pg_server_dsn, sink, metrics, health);
+	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, sink, metrics, health);
 	outbox_start(outbox);
 	outbox_start(other);
 	outbox_poke(outbox);
@@ -274,7 +274,7 @@ START_TEST(a_sink_that_is_freed_late_finds_no_dead_batch)
 {
 	struct kafka_sink_config away = {.brokers = "127.0.0.1:1", .queue_bytes = 8388608};
 	struct kafka_sink *stuck = kafka_sink_new(loop, &away, NULL);
-	struct outbox *other = outbox_new(loop, pg_server_dsn, stuck, metrics, health);
+	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, stuck, metrics, health);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
 	outbox_start(other);
 	for (int i = 0; i < 100 && !kafka_sink_in_flight(stuck); i++)

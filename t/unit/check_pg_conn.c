@@ -7,6 +7,8 @@
 #include <check.h>
 #include <endian.h>
 #include <malloc.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 static struct loop *loop;
 static struct pg_conn *conn;
@@ -67,7 +69,7 @@ static void begin_with(const char *dsn, size_t max_statements)
 	config = (struct pg_conn_config){.name = "postgres test",
 	                                 .dsn = dsn,
 	                                 .setup = "SET timezone = 'UTC'; SET DateStyle = 'ISO'",
-	                                 .connect_timeout_us = 5000000,
+	                                 .network_timeout_us = 5000000,
 	                                 .max_statements = max_statements};
 	ready = lost = wanted_done = 0;
 	loop = loop_new();
@@ -283,7 +285,7 @@ START_TEST(gives_a_server_up_that_does_not_answer)
 {
 	begin_with(pg_server_dsn, 8);
 	config.setup = "SELECT pg_sleep(30)";
-	config.connect_timeout_us = 200000;
+	config.network_timeout_us = 200000;
 	pg_conn_start(conn);
 	run_until(&lost, 1);
 	ck_assert_ptr_nonnull(strstr(lost_error.message, "0.2 s"));
@@ -889,6 +891,162 @@ START_TEST(shares_the_loop_while_it_streams)
 }
 END_TEST
 
+/* ---- silence ---- */
+
+#define PATIENCE_US 1000000
+
+static void begin_impatient(void)
+{
+	begin_with(pg_server_dsn, 8);
+	config.network_timeout_us = PATIENCE_US / 2;
+	config.statement_timeout_us = PATIENCE_US / 2;
+	pg_conn_start(conn);
+	run_until(&ready, 1);
+}
+
+static void stop_backend(void)
+{
+	struct ask ask;
+	simple(&ask, "SELECT pg_backend_pid()");
+	ask_now(&ask);
+	stopped_pid = atoi(ask.first);
+	ck_assert_int_gt(stopped_pid, 1);
+	kill(stopped_pid, SIGSTOP);
+}
+
+START_TEST(gives_up_a_server_that_owes_an_answer)
+{
+	struct ask a, b, again;
+	begin_impatient();
+	stop_backend();
+	bound(&a, "SELECT 1");
+	simple(&b, "SELECT 2");
+	ck_assert(pg_conn_send(conn, &a.req));
+	pg_conn_sync(conn);
+	ck_assert(pg_conn_send(conn, &b.req));
+	run_until(&lost, 1);
+	kill(stopped_pid, SIGCONT);
+	ck_assert_int_eq(a.outcome, PG_LOST);
+	ck_assert_int_eq(b.outcome, PG_LOST);
+	ck_assert_ptr_nonnull(strstr(lost_error.message, "silent for 1.0 s"));
+	run_until(&ready, 2);
+	simple(&again, "SELECT 3");
+	ask_now(&again);
+	ck_assert_int_eq(again.outcome, PG_DONE);
+	end();
+}
+END_TEST
+
+START_TEST(gives_up_a_server_that_takes_no_more_of_a_copy)
+{
+	struct ask ask;
+	begin_impatient();
+	simple(&ask, "SELECT pg_backend_pid()");
+	ask_now(&ask);
+	stopped_pid = atoi(ask.first);
+	simple(&ask, "CREATE TEMP TABLE a (t text); COPY a FROM STDIN BINARY");
+	ask.copy_total = 100000000;
+	ask.req.copy = on_copy_stopped;
+	ck_assert(pg_conn_send(conn, &ask.req));
+	run_until(&ask.done, 1);
+	kill(stopped_pid, SIGCONT);
+	ck_assert_int_eq(ask.outcome, PG_LOST);
+	ck_assert_uint_lt(ask.copy_at, ask.copy_total);
+	end();
+}
+END_TEST
+
+/* Whatever comes is a sign of life, and what nobody asked for is not owed. */
+START_TEST(waits_for_a_server_that_is_slow_and_for_one_that_owes_nothing)
+{
+	struct ask ask;
+	begin_impatient();
+	run_for(2 * PATIENCE_US);
+	simple(&ask, "DO $$ BEGIN FOR i IN 1..20 LOOP PERFORM pg_sleep(0.1); RAISE WARNING 'here'; "
+	             "END LOOP; END $$");
+	ask_now(&ask);
+	ck_assert_int_eq(ask.outcome, PG_DONE);
+	run_for(2 * PATIENCE_US);
+	simple(&ask, "SELECT pg_sleep(2)");
+	ask.req.unhurried = true;
+	ask_now(&ask);
+	ck_assert_int_eq(ask.outcome, PG_DONE);
+	ck_assert_int_eq(lost, 0);
+	end();
+}
+END_TEST
+
+START_TEST(a_pause_of_our_own_is_not_the_servers_silence)
+{
+	struct ask ask;
+	begin_impatient();
+	bound(&ask, "SELECT i::int8 FROM generate_series(1, 300000) i");
+	ask.req.single_row = true;
+	ask.pause_at = 10;
+	ck_assert(pg_conn_send(conn, &ask.req));
+	pg_conn_sync(conn);
+	for (int i = 0; i < 20000 && ask.rows < 10; i++)
+		run_for(1000);
+	run_for(2 * PATIENCE_US);
+	ck_assert_int_eq(lost, 0);
+	pg_conn_pause(conn, false);
+	run_until(&ask.done, 1);
+	ck_assert_int_eq(ask.outcome, PG_DONE);
+	ck_assert_int_eq(ask.rows, 300000);
+	end();
+}
+END_TEST
+
+/* ---- several servers ---- */
+
+START_TEST(tries_another_host_first_after_a_timeout)
+{
+	/* A socket that never accepts is as good as a black hole: its kernel answers, it does not.
+	 */
+	char dsn[600];
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in address = {.sin_family = AF_INET,
+	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof address;
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, len), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	getsockname(fd, (struct sockaddr *)&address, &len);
+	if (!pg_server_pid)
+		return; /* we do not know its socket */
+	snprintf(dsn, sizeof dsn, "host=127.0.0.1,%s port=%d,5432 user=postgres dbname=postgres",
+	         pg_server_dir, ntohs(address.sin_port));
+	begin_with(dsn, 8);
+	config.network_timeout_us = 1000000;
+	pg_conn_start(conn);
+	run_until(&lost, 1);
+	ck_assert_ptr_nonnull(strstr(lost_error.message, "no answer within 1.0 s"));
+	run_until(&ready, 1);
+	end();
+	close(fd);
+}
+END_TEST
+
+START_TEST(writes_only_to_a_server_that_takes_writes)
+{
+	char dsn[600];
+	snprintf(dsn, sizeof dsn, "%s options='-c default_transaction_read_only=on'",
+	         pg_server_dsn);
+	begin_with(dsn, 8);
+	config.writes = true;
+	pg_conn_start(conn);
+	run_until(&lost, 1);
+	ck_assert_ptr_nonnull(strstr(lost_error.message, "read-only"));
+	end();
+	/* Unless the person who wrote the dsn knows better. */
+	strcat(dsn, " target_session_attrs=any");
+	begin_with(dsn, 8);
+	config.writes = true;
+	pg_conn_start(conn);
+	run_until(&ready, 1);
+	end();
+}
+END_TEST
+
 /* ---- quoting ---- */
 
 START_TEST(quotes_what_reads_back_the_same)
@@ -959,6 +1117,15 @@ static Suite *suite(void)
 	tcase_add_test(t, streams_a_million_rows_in_constant_memory_with_a_pause);
 	tcase_add_test(t, shares_the_loop_while_it_streams);
 	tcase_add_test(t, quotes_what_reads_back_the_same);
+	suite_add_tcase(s, t);
+	t = tcase_create("silence");
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, gives_up_a_server_that_owes_an_answer);
+	tcase_add_test(t, gives_up_a_server_that_takes_no_more_of_a_copy);
+	tcase_add_test(t, waits_for_a_server_that_is_slow_and_for_one_that_owes_nothing);
+	tcase_add_test(t, a_pause_of_our_own_is_not_the_servers_silence);
+	tcase_add_test(t, tries_another_host_first_after_a_timeout);
+	tcase_add_test(t, writes_only_to_a_server_that_takes_writes);
 	suite_add_tcase(s, t);
 	return s;
 }

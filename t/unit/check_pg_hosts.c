@@ -25,11 +25,10 @@ static void on_hosts(void *arg, const struct pg_hosts *hosts)
 	loop_stop(loop);
 }
 
-static void look_up(const char *names, const char *ports, unsigned first)
+static void look_up(const char *names, const char *ports)
 {
 	loop = loop_new();
-	struct pg_hosts_lookup *lookup =
-	    pg_hosts_lookup_new(loop, names, ports, first, on_hosts, NULL);
+	struct pg_hosts_lookup *lookup = pg_hosts_lookup_new(loop, names, ports, on_hosts, NULL);
 	ck_assert_ptr_nonnull(lookup);
 	loop_run(loop);
 	pg_hosts_lookup_free(lookup);
@@ -49,7 +48,7 @@ END_TEST
 
 START_TEST(keeps_the_name_beside_the_address)
 {
-	look_up("localhost", NULL, 0);
+	look_up("localhost", NULL);
 	ck_assert_str_eq(error, "(null)");
 	ck_assert_ptr_nonnull(strstr(host, "localhost"));
 	ck_assert(strstr(hostaddr, "127.0.0.1") || strstr(hostaddr, "::1"));
@@ -58,7 +57,7 @@ END_TEST
 
 START_TEST(gives_each_host_its_port_and_leaves_paths_alone)
 {
-	look_up("/tmp,localhost,10.0.0.1", "1,2,3", 0);
+	look_up("/tmp,localhost,10.0.0.1", "1,2,3");
 	ck_assert_int_eq(strncmp(host, "/tmp,localhost", 14), 0);
 	ck_assert_int_eq(hostaddr[0], ',');
 	ck_assert_int_eq(strncmp(port, "1,2", 3), 0);
@@ -66,23 +65,15 @@ START_TEST(gives_each_host_its_port_and_leaves_paths_alone)
 	ck_assert_str_eq(strrchr(hostaddr, ','), ",");
 	ck_assert_str_eq(strrchr(port, ','), ",3");
 	/* one port for all of them */
-	look_up("/tmp,10.0.0.1,no-such-host.invalid", "77", 0);
+	look_up("/tmp,10.0.0.1,no-such-host.invalid", "77");
 	ck_assert_str_eq(host, "/tmp,10.0.0.1");
 	ck_assert_str_eq(port, "77,77");
 }
 END_TEST
 
-START_TEST(begins_with_another_address_after_a_timeout)
-{
-	look_up("/a,/b,/c,no-such-host.invalid", "1,2,3,4", 4);
-	ck_assert_str_eq(host, "/b,/c,/a");
-	ck_assert_str_eq(port, "2,3,1");
-}
-END_TEST
-
 START_TEST(names_all_that_cannot_be_resolved)
 {
-	look_up("no-such-host.invalid,nor-this.invalid", NULL, 0);
+	look_up("no-such-host.invalid,nor-this.invalid", NULL);
 	ck_assert_str_eq(host, "(null)");
 	ck_assert_ptr_nonnull(strstr(error, "\"no-such-host.invalid\""));
 	ck_assert_ptr_nonnull(strstr(error, "\"nor-this.invalid\""));
@@ -94,7 +85,7 @@ START_TEST(may_be_forgotten_before_it_answers)
 	loop = loop_new();
 	for (int i = 0; i < 50; i++)
 		pg_hosts_lookup_free(
-		    pg_hosts_lookup_new(loop, "no-such-host.invalid", "1", 0, on_hosts, NULL));
+		    pg_hosts_lookup_new(loop, "no-such-host.invalid", "1", on_hosts, NULL));
 	loop_free(loop);
 }
 END_TEST
@@ -107,7 +98,6 @@ int main(void)
 	tcase_add_test(t, looks_up_names_and_nothing_else);
 	tcase_add_test(t, keeps_the_name_beside_the_address);
 	tcase_add_test(t, gives_each_host_its_port_and_leaves_paths_alone);
-	tcase_add_test(t, begins_with_another_address_after_a_timeout);
 	tcase_add_test(t, names_all_that_cannot_be_resolved);
 	tcase_add_test(t, may_be_forgotten_before_it_answers);
 	suite_add_tcase(s, t);

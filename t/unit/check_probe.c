@@ -46,7 +46,7 @@ static void setup(void)
 static void migrate(void)
 {
 	loop = loop_new();
-	struct schema *schema = schema_new(loop, pg_server_dsn, schema_files, 5000000);
+	struct schema *schema = schema_new(loop, pg_server_dsn, 0, schema_files, 5000000);
 	schema_migrate(schema, on_migrated, NULL);
 	loop_run(loop);
 	schema_free(schema);

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 
-#define TIMEOUT_US 1000000
+#define TIMEOUT_US 3000000
 
 static struct loop *loop;
 static struct metrics *metrics;

@@ -36,7 +36,7 @@ static void on_done(void *owner, const struct schema_outcome *o)
 static enum schema_state run(const char *dsn, const struct schema_file *files, bool migrate)
 {
 	struct schema_outcome *at = &outcome;
-	struct schema *schema = schema_new(loop, dsn, files, PATIENCE_US);
+	struct schema *schema = schema_new(loop, dsn, 0, files, PATIENCE_US);
 	ck_assert_ptr_nonnull(schema);
 	*at = (struct schema_outcome){.state = SCHEMA_FAILED};
 	done = 0;
@@ -166,7 +166,7 @@ START_TEST(many_may_migrate_at_the_same_time)
 	struct schema *schemas[TOGETHER];
 	int applied[TOGETHER], sum = 0;
 	for (int i = 0; i < TOGETHER; i++) {
-		schemas[i] = schema_new(loop, pg_server_dsn, three, PATIENCE_US);
+		schemas[i] = schema_new(loop, pg_server_dsn, 0, three, PATIENCE_US);
 		schema_migrate(schemas[i], on_one_of_many, &applied[i]);
 	}
 	running = TOGETHER;
@@ -182,7 +182,7 @@ END_TEST
 
 START_TEST(says_that_the_server_is_away)
 {
-	struct schema *schema = schema_new(loop, "host=/nonexistent dbname=none", two, 300000);
+	struct schema *schema = schema_new(loop, "host=/nonexistent dbname=none", 0, two, 300000);
 	done = 0;
 	schema_check(schema, on_done, &schema);
 	loop_run(loop);
@@ -193,7 +193,7 @@ END_TEST
 
 START_TEST(waits_for_a_server_without_patience)
 {
-	struct schema *schema = schema_new(loop, "host=/nonexistent dbname=none", two, 0);
+	struct schema *schema = schema_new(loop, "host=/nonexistent dbname=none", 0, two, 0);
 	struct timer *limit = timer_new(loop, (loop_fn *)(void (*)(void))loop_stop, loop);
 	done = 0;
 	schema_check(schema, on_done, &schema);
