@@ -252,7 +252,7 @@ static void on_done(struct pg_request *request, enum pg_outcome outcome,
 		on_answer(writer);
 	else if (outcome == PG_REFUSED &&
 	         (writer->state == WRITER_ASKING || writer->state == WRITER_EVICTING))
-		writer_wait(writer, error->sqlstate, error->message, false);
+		writer_postpone(writer, error);
 	else if (outcome == PG_REFUSED)
 		writer_failed(writer, error);
 	else
@@ -265,7 +265,8 @@ static void on_ready(void *owner, struct pg_conn *conn)
 {
 	struct pg_writer *writer = owner;
 	(void)conn;
-	if (!writer->tries)
+	/* With a batch at hand it is fine again when that is stored. */
+	if (!writer->batch)
 		health_ok(writer->health);
 	if (writer->batch && writer->state == WRITER_WAITING && !timer_is_armed(writer->timer))
 		writer_try(writer);
@@ -313,7 +314,9 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	    .name = config->name,
 	    .dsn = config->dsn,
 	    .setup = buf_str(&writer->setup),
-	    .connect_timeout_us = 10000000,
+	    .writes = true,
+	    .network_timeout_us = config->network_timeout_us,
+	    .statement_timeout_us = config->timeout_us,
 	    .max_statements = config->max_statements,
 	};
 	writer->request = (struct pg_request){

@@ -94,6 +94,7 @@ enum verdict {
 	VERDICT_FORMAT,    /* a column is of another type than ours: COPY cannot, INSERT may */
 	VERDICT_TOO_BIG,   /* less at a time may do: 53200, class 54, 57014 */
 	VERDICT_SCHEMA,    /* our mistake or the administrator's: class 42 and the like */
+	VERDICT_ELSEWHERE, /* this server takes no writes: 25006, after a failover */
 	VERDICT_TRANSIENT, /* time heals it */
 };
 enum verdict writer_verdict(const char *sqlstate);
@@ -132,6 +133,9 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error);
 void writer_lost(struct pg_writer *writer, const struct pg_error *error);
 /* Tries again later; `slow`: a person has to do something first. */
 void writer_wait(struct pg_writer *writer, const char *sqlstate, const char *message, bool slow);
+/* Nothing is wrong with the batch: again later, and over another connection if the server is the
+ * wrong one. */
+void writer_postpone(struct pg_writer *writer, const struct pg_error *error);
 /* Notes that a refusal has cost effects that the module had asked for. */
 bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
                    const char *reason);

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of a batch: stored, fenced, refused, or tried again later. */
+#include "backoff.h"
 #include "log.h"
 #include "pg_writer_internal.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* For what no time heals. */
+#define ADVICE                                                                                 \
+	": nothing is lost, but nothing is stored before somebody puts back what is missing, " \
+	"or grants the right; it is tried again and again"
 
 #define STAGED_BATCHES 16 /* after a duplicate, before COPY is tried again */
 
@@ -107,19 +113,27 @@ bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlst
 
 void writer_wait(struct pg_writer *writer, const char *sqlstate, const char *message, bool slow)
 {
-	int64_t most = slow ? 15000000 : 5000000, delay = slow ? 1000000 : 50000;
-	for (int i = 0; i < writer->tries && delay < most; i++)
-		delay *= 2;
-	if (delay > most)
-		delay = most;
-	writer->tries++;
+	unsigned tries = (unsigned)++writer->tries;
+	int64_t delay = slow ? backoff_us(writer->loop, tries, 2000000, 15000000)
+	                     : backoff_us(writer->loop, tries, 50000, 5000000);
 	/* lock_not_available, query_canceled */
 	writer->blocked = !strcmp(sqlstate, "55P03") || !strcmp(sqlstate, "57014");
-	delay = delay / 2 + loop_random(writer->loop, (uint32_t)delay);
 	metric_add(writer->m.retries, 1);
-	snprintf(writer->why, sizeof writer->why, "%s (SQLSTATE %s)", message, sqlstate);
+	snprintf(writer->why, sizeof writer->why, "%s (SQLSTATE %s)%s", message, sqlstate,
+	         slow ? ADVICE : "");
 	health_fail(writer->health, "%s", writer->why);
 	writer_again(writer, delay);
+}
+
+void writer_postpone(struct pg_writer *writer, const struct pg_error *error)
+{
+	enum verdict verdict = writer_verdict(error->sqlstate);
+	/* Its transaction ends with the connection. */
+	if (verdict == VERDICT_ELSEWHERE)
+		writer->in_transaction = false;
+	writer_wait(writer, error->sqlstate, error->message, verdict == VERDICT_SCHEMA);
+	if (verdict == VERDICT_ELSEWHERE)
+		pg_conn_reset(writer->conn, writer->why);
 }
 
 /* The range cannot be stored as a whole: less of it, or, if it is one message, none. */
@@ -188,10 +202,9 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 			divide(writer, error);
 		break;
 	case VERDICT_SCHEMA:
-		writer_wait(writer, error->sqlstate, error->message, true);
-		break;
+	case VERDICT_ELSEWHERE:
 	case VERDICT_TRANSIENT:
-		writer_wait(writer, error->sqlstate, error->message, false);
+		writer_postpone(writer, error);
 		break;
 	}
 }

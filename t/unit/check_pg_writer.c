@@ -971,6 +971,75 @@ START_TEST(waits_while_the_schema_is_wrong_and_goes_on)
 }
 END_TEST
 
+static void set_read_only(bool on)
+{
+	/* For the running sessions as well. */
+	pg_server_exec(on ? "ALTER SYSTEM SET default_transaction_read_only = on"
+	                  : "ALTER SYSTEM RESET default_transaction_read_only");
+	pg_server_exec("SELECT pg_reload_conf()");
+}
+
+static bool health_says(const char *words)
+{
+	json_t *reasons = health_json(health);
+	char *text = json_dumps(reasons, 0);
+	bool found = strstr(text, words) != NULL;
+	free(text);
+	json_decref(reasons);
+	return found;
+}
+
+START_TEST(leaves_a_server_that_takes_no_writes_and_goes_on)
+{
+	if (!pg_server_pid)
+		return; /* not a server of ours to configure */
+	ck_assert(!run_for(300000));
+	set_read_only(true);
+	put(PLAIN, 1, 1);
+	pg_writer_store(writer, batch);
+	/* 25006 first; then the new connection finds that this is still the wrong one. */
+	for (int i = 0; i < 100 && !health_says("session is read-only"); i++)
+		ck_assert(!run_for(100000));
+	ck_assert(health_says("session is read-only"));
+	ck_assert_int_ne(pg_conn_state(writer->conn), PG_CONN_READY);
+	set_read_only(false);
+	ck_assert(run_for(LIMIT_US));
+	ck_assert_int_eq(fenced, 0);
+	expect_rows("plain", "1:1");
+	expect_dead("");
+	ck_assert(health_is_ready(health));
+}
+END_TEST
+
+static void on_flap(void *arg)
+{
+	struct timer **timer = arg;
+	ck_assert_msg(!health_is_ready(health), "ready, and a batch is waiting");
+	pg_server_exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+	               "WHERE application_name = 'cqrsd'");
+	timer_arm(*timer, 20000);
+}
+
+START_TEST(is_not_fine_again_before_the_batch_is_stored)
+{
+	struct timer *timer = NULL;
+	ck_assert(!run_for(300000));
+	pg_server_exec("ALTER TABLE plain RENAME TO elsewhere");
+	put(PLAIN, 1, 1);
+	pg_writer_store(writer, batch);
+	for (int i = 0; i < 100 && !health_says("42P01"); i++)
+		ck_assert(!run_for(100000));
+	timer = timer_new(loop, on_flap, &timer);
+	timer_arm(timer, 0);
+	ck_assert(!run_for(2000000));
+	timer_free(timer);
+	pg_server_exec("ALTER TABLE elsewhere RENAME TO plain");
+	ck_assert(run_for(2 * LIMIT_US));
+	expect_rows("plain", "1:1");
+	ck_assert(health_is_ready(health));
+}
+END_TEST
+
 START_TEST(starts_over_when_memory_was_out)
 {
 	ck_assert(!run_for(300000));
@@ -1110,6 +1179,8 @@ static void add_tests(TCase *cases)
 	tcase_add_test(cases, stores_once_when_killed_after_the_commit);
 	tcase_add_test(cases, waits_for_a_server_that_is_away);
 	tcase_add_test(cases, waits_while_the_schema_is_wrong_and_goes_on);
+	tcase_add_test(cases, leaves_a_server_that_takes_no_writes_and_goes_on);
+	tcase_add_test(cases, is_not_fine_again_before_the_batch_is_stored);
 	tcase_add_test(cases, starts_over_when_memory_was_out);
 	tcase_add_test(cases, a_cancelled_batch_is_the_callers_again);
 	tcase_add_test(cases, a_batch_at_work_is_left_to_its_fate);
