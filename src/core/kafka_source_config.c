@@ -83,8 +83,8 @@ static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *co
 	       set(conf, "group.id", config->group) &&
 	       set_number(conf, "session.timeout.ms", session_ms) &&
 	       set_number(conf, "heartbeat.interval.ms", session_ms / 3 ? session_ms / 3 : 1) &&
-	       set_number(conf, "max.poll.interval.ms",
-	                  session_ms > 300000 ? session_ms : 300000) &&
+	       /* Who does not poll is stuck: polled it is by a timer, whatever else happens. */
+	       set_number(conf, "max.poll.interval.ms", 3 * session_ms) &&
 	       /* Positions live in PostgreSQL; a lost one is never replaced without a word. */
 	       set(conf, "enable.auto.commit", "false") &&
 	       set(conf, "enable.auto.offset.store", "false") &&
