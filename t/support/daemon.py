@@ -9,7 +9,7 @@ import subprocess
 import yaml
 
 from .client import Client, Metrics
-from .workshop import BUILD, Timeout, Workshop, resident_memory, wait_until
+from .workshop import BUILD, Timeout, Workshop, peak_memory, resident_memory, wait_until
 
 BINARY = BUILD / "cqrsd"
 
@@ -179,3 +179,6 @@ class Cqrsd:
 
     def resident_memory(self):
         return resident_memory(self.process.pid)
+
+    def peak_memory(self):
+        return peak_memory(self.process.pid)

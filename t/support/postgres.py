@@ -59,6 +59,28 @@ class Postgres:
         if process.returncode:
             raise RuntimeError(f"{command[0]}: {output.decode()}")
 
+    @classmethod
+    def standby(cls, workshop, primary):
+        """A copy of `primary` that follows it."""
+        made = cls.__new__(cls)
+        made.workshop, made.bin, made.process = workshop, primary.bin, None
+        made._connections = {}
+        made.directory = workshop.directory("postgres", owner="postgres")
+        made.data = made.directory / "data"
+        made.port = workshop.free_port()
+        made.settings = {**primary.settings, "port": made.port,
+                         "unix_socket_directories": made.directory}
+        made._as_server([str(made.bin / "pg_basebackup"), "-D", str(made.data), "-R",
+                         "--checkpoint=fast", "-d", primary.dsn("postgres")])
+        return made.start()
+
+    def promote(self):
+        self.query("postgres", "SELECT pg_promote()")
+
+    def database(self, name):
+        """One that is there already."""
+        return Database(self, name)
+
     def start(self):
         command = [str(self.bin / "postgres"), "-D", str(self.data)]
         for name, value in self.settings.items():
@@ -99,13 +121,26 @@ class Postgres:
         self.stop("immediate")
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def dsn(self, database, tcp=False):
-        host = "127.0.0.1" if tcp else self.directory
-        return f"host={host} port={self.port} user=postgres dbname={database}"
+    def dsn(self, database, tcp=False, port=None, user="postgres"):
+        """`port`: of a proxy in front of it."""
+        host = "127.0.0.1" if tcp or port else self.directory
+        return f"host={host} port={port or self.port} user={user} dbname={database}"
 
     def create(self, database, template="template0"):
         self.query("postgres", f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
         return Database(self, database)
+
+    def set(self, **settings):
+        """In the running server, also for sessions that are open; None: as it was."""
+        for name, value in settings.items():
+            self.query("postgres", f"ALTER SYSTEM RESET {name}" if value is None else
+                       f"ALTER SYSTEM SET {name} = '{value}'")
+        self.query("postgres", "SELECT pg_reload_conf()")
+
+    def terminate(self, user):
+        """Ends the sessions of a role; how many there were."""
+        return self.query("postgres", "SELECT count(pg_terminate_backend(pid)) "
+                          "FROM pg_stat_activity WHERE usename = %s", (user,))[0][0]
 
     def drop(self, database):
         if connection := self._connections.pop(database, None):

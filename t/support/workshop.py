@@ -158,13 +158,22 @@ def start_time(pid):
     return None if fields[0] == b"Z" else int(fields[19])
 
 
-def resident_memory(pid):
-    """In bytes."""
+def memory_line(pid, name):
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         for line in file:
-            if line.startswith("VmRSS:"):
+            if line.startswith(name + ":"):
                 return int(line.split()[1]) * 1024
     raise RuntimeError(f"process {pid} has no memory")
+
+
+def resident_memory(pid):
+    """In bytes."""
+    return memory_line(pid, "VmRSS")
+
+
+def peak_memory(pid):
+    """The most that was ever resident, in bytes."""
+    return memory_line(pid, "VmHWM")
 
 
 def registered(path):
