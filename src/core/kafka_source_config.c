@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <syslog.h>
 
-#define FETCH_BYTES_MIN 1048576
+#define FETCH_BYTES_MIN 262144
 #define FETCH_BYTES_MAX 536870912
 #define QUEUE_KB_MAX    2097151 /* as librdkafka has it */
 
@@ -71,7 +71,9 @@ static bool set_defaults(rd_kafka_conf_t *conf)
 static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *config)
 {
 	int64_t session_ms = config->session_timeout_us / 1000;
-	int64_t fetch = config->queue_bytes / 2;
+	/* It comes compressed, by 5 and more: what is let in must fit when it is unpacked.  What is
+	 * larger than that comes alone. */
+	int64_t fetch = config->queue_bytes / 16;
 	int64_t queue_kb = config->queue_bytes / 1024 / config->lanes;
 	if (fetch < FETCH_BYTES_MIN)
 		fetch = FETCH_BYTES_MIN;
@@ -94,8 +96,10 @@ static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *co
 	       set(conf, "partition.assignment.strategy", "range,roundrobin") &&
 	       set(conf, "allow.auto.create.topics", "false") &&
 	       set_number(conf, "queued.max.messages.kbytes", queue_kb) &&
+	       /* librdkafka wants it to be no larger than the next one; it is a producer's. */
+	       set_number(conf, "message.max.bytes", FETCH_BYTES_MIN) &&
 	       set_number(conf, "fetch.max.bytes", fetch) &&
-	       set_number(conf, "fetch.message.max.bytes", FETCH_BYTES_MIN) &&
+	       set_number(conf, "fetch.message.max.bytes", fetch / 2) &&
 	       /* To learn that a broker is back, see kafka_source_on_stats(). */
 	       set(conf, "statistics.interval.ms", "2000");
 }
