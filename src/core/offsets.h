@@ -55,19 +55,25 @@ void offsets_member_sql(struct buf *sql, const char *group);
 	"WHERE consumer_group = $1 ORDER BY 1, cqrs.offsets.partition"
 /*
  * $1: group, $2: topic, $3: partition, $4: where it must stand (null: nowhere
- * yet), $5: where to.  Whether no member is alive ('t'), and how many were moved:
- * none if one is, or if it stands elsewhere.
+ * yet), $5: where to.  A gap that waits there is closed by it.  Whether no
+ * member is alive ('t'), and how many were moved: none if one is, or if it stands
+ * elsewhere.
  */
 #define OFFSETS_SET_SQL                                                                       \
 	"WITH alone AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(" OFFSETS_MEMBER_LOCK   \
 	", hashtext($1)) AS free),"                                                           \
 	" moved AS (UPDATE cqrs.offsets o"                                                    \
-	" SET next_offset = $5::bigint, updated_at = clock_timestamp() FROM alone"            \
+	" SET next_offset = $5::bigint, updated_at = clock_timestamp(), last_offset = NULL,"  \
+	" last_mark = NULL FROM alone"                                                        \
 	" WHERE free AND o.consumer_group = $1 AND o.topic = $2"                              \
 	" AND o.partition = $3::integer AND o.next_offset = $4::bigint RETURNING 1),"         \
 	" added AS (INSERT INTO cqrs.offsets (consumer_group, topic, partition, next_offset)" \
 	" SELECT $1, $2, $3::integer, $5::bigint FROM alone WHERE free AND $4::text IS NULL"  \
-	" ON CONFLICT DO NOTHING RETURNING 1)"                                                \
+	" ON CONFLICT DO NOTHING RETURNING 1),"                                               \
+	" decided AS (UPDATE cqrs.gaps g"                                                     \
+	" SET to_offset = $5::bigint, closed_at = clock_timestamp() FROM moved"               \
+	" WHERE g.consumer_group = $1 AND g.topic = $2 AND g.partition = $3::integer"         \
+	" AND g.closed_at IS NULL)"                                                           \
 	" SELECT CASE WHEN free THEN 't' ELSE 'f' END,"                                       \
 	" ((SELECT count(*) FROM moved) + (SELECT count(*) FROM added))::text FROM alone"
 

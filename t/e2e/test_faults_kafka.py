@@ -266,11 +266,24 @@ def test_a_gap_halts_its_partition_until_somebody_decides(feed):
     assert f.partition()["gap"] == gap
     assert f.gaps() == [(0, 10, None, "deleted", "halt", False)]
     f.daemon.stop()
-    # By hand, which leaves all other columns as they are.
+    decided = f.daemon.run("offsets", "set", f.topic, "0", "17", "--yes")
+    assert decided.returncode == 0, decided.stderr
+    assert f.gaps() == [(0, 10, 17, "deleted", "halt", True)]
+    f.daemon.start(timeout=PATIENCE)
+    f.wait_stored([*range(10), *range(17, 30), *range(1000, 1020)])
+
+
+def test_a_gap_may_be_decided_by_hand(feed):
+    """In the table, which leaves all other columns as they are."""
+    f = feed(partitions=2)
+    retention_was_quicker(f)
+    f.daemon.start(ready=False)
+    f.wait_state("halted")
+    f.daemon.stop()
     f.database.query("UPDATE cqrs.offsets SET next_offset = 17 WHERE topic = %s AND partition = 0",
                      (f.topic,))
     f.daemon.start(timeout=PATIENCE)
-    f.wait_stored([*range(10), *range(17, 30), *range(1000, 1020)])
+    f.wait_stored([*range(10), *range(17, 30), *range(1000, 1010)])
     assert f.gaps() == [(0, 10, 17, "deleted", "halt", True)]
 
 
