@@ -61,7 +61,10 @@ def test_the_names_and_columns_that_are_contract(daemon, database):
     number, text = "integer", "text"
     assert columns("cqrs", "offsets") == {
         "consumer_group": text, "topic": text, "partition": number, "next_offset": "bigint",
-        "updated_at": "timestamp with time zone"}
+        "updated_at": "timestamp with time zone", "last_offset": "bigint", "last_mark": "bigint"}
+    assert set(columns("cqrs", "gaps")) == {
+        "id", "consumer_group", "topic", "partition", "from_offset", "to_offset", "reason",
+        "policy", "found_at", "closed_at"}
     dead = columns("cqrs", "dead_letters")
     assert set(dead) == {"id", "consumer_group", "topic", "partition", "offset", "part_index",
                          "key", "headers", "payload", "payload_is_whole", "reason", "sqlstate",
