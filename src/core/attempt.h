@@ -22,6 +22,7 @@ struct attempt_row {
 	const struct batch_row *row;
 	bool repeated; /* another one with its key gave way to it */
 	bool refused;
+	bool conflicts; /* refused, since its key was there */
 };
 
 struct attempt_rows {
@@ -87,6 +88,8 @@ bool attempt_has_references(const struct attempt *attempt);
  * effects than the refused row.  False when memory is out.
  */
 bool attempt_read_staged(struct attempt *attempt, const PGresult *answer, bool *redo);
+/* Nothing of it stays: who was refused for the key of a row that goes, too, is judged anew. */
+void attempt_forgive(struct attempt *attempt);
 
 /* The rows that the range asked for and that were there already, or twice; valid when stored. */
 size_t attempt_duplicates(const struct attempt *attempt);

@@ -229,6 +229,7 @@ static bool refuse(struct attempt *attempt, struct attempt_rows *rows, size_t n,
 	struct cqrs_batch *batch = attempt->batch;
 	uint32_t element = rows->rows[n].row->element;
 	rows->rows[n].refused = true;
+	rows->rows[n].conflicts = !strcmp(state, "23505") && !batch_element_is_dead(batch, element);
 	rows->refused++;
 	/* Its key may have been preferred to that of a row which is as good. */
 	*redo |= rows->rows[n].repeated || has_more_effects(batch, element);
@@ -281,4 +282,31 @@ bool attempt_read_staged(struct attempt *attempt, const PGresult *answer, bool *
 	attempt->tables[atoi(PQgetvalue(answer, 0, 0))].present =
 	    strtoull(PQgetvalue(answer, 0, 1), NULL, 10);
 	return true;
+}
+
+static bool has_same_key(const struct attempt_row *a, const struct attempt_row *b)
+{
+	return a->row->key[0] == b->row->key[0] && a->row->key[1] == b->row->key[1];
+}
+
+/* The rows are in the order of their keys and then of arrival, in which the first gets the key. */
+static void forgive(struct cqrs_batch *batch, const struct attempt_rows *rows)
+{
+	bool gone = false; /* one that had the key */
+	for (size_t i = 0; i < rows->n; i++) {
+		const struct attempt_row *row = &rows->rows[i];
+		if (i && !has_same_key(row - 1, row))
+			gone = false;
+		if (!row->refused)
+			gone |= batch_element_is_dead(batch, row->row->element);
+		else if (gone && row->conflicts)
+			batch_forgive(batch, row->row->element);
+	}
+}
+
+void attempt_forgive(struct attempt *attempt)
+{
+	for (int i = 0; attempt->batch && i < attempt->batch->n_tables; i++)
+		if (attempt->batch->tables[i].table->n_key)
+			forgive(attempt->batch, &attempt->tables[i]);
 }

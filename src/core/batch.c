@@ -265,6 +265,23 @@ bool batch_redrive(struct cqrs_batch *batch, const struct dead_letter *letter)
 	       batch_refuse(batch, whole, "", "the message has no such part any more");
 }
 
+void batch_forgive(struct cqrs_batch *batch, uint32_t element)
+{
+	struct batch_element *e = &batch->elements[element];
+	size_t i = batch->n_refusals;
+	while (i > 0 && batch->refusals[i - 1].element != element)
+		i--;
+	if (!i)
+		return;
+	free(batch->refusals[i - 1].reason);
+	batch->n_refusals--;
+	memmove(&batch->refusals[i - 1], &batch->refusals[i],
+	        (batch->n_refusals - (i - 1)) * sizeof *batch->refusals);
+	e->dead = false;
+	if (e->index < 0)
+		batch->messages[e->message].refused = false;
+}
+
 bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_t element)
 {
 	const struct batch_element *e = &batch->elements[element];

@@ -163,6 +163,8 @@ bool batch_refusal_counts(const struct cqrs_batch *batch, size_t refusal);
 /* The database refused an element: all its effects are dead from now on. */
 bool batch_refuse(struct cqrs_batch *batch, uint32_t element, const char *sqlstate,
                   const char *reason);
+/* It was refused too early: takes that back. */
+void batch_forgive(struct cqrs_batch *batch, uint32_t element);
 /* The element that stands for all of a message, made if need be; UINT32_MAX: no memory. */
 uint32_t batch_whole(struct cqrs_batch *batch, uint32_t message);
 

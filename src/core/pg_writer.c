@@ -124,6 +124,7 @@ void writer_statements_done(struct pg_writer *writer)
 
 void writer_again(struct pg_writer *writer, int64_t wait_us)
 {
+	attempt_forgive(&writer->attempt);
 	writer->wait_us = wait_us;
 	if (writer->in_transaction) {
 		buf_clear(&writer->sql);

@@ -211,6 +211,7 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 
 void writer_lost(struct pg_writer *writer, const struct pg_error *error)
 {
+	attempt_forgive(&writer->attempt);
 	/* Only the Query that commits can have done so. */
 	if (writer->state == WRITER_STORING)
 		writer->unknown = true;

@@ -174,9 +174,6 @@ void sim_log_append(struct sim *sim, int number)
 		char letter = choose_letter(sim);
 		if (letter == 'D')
 			letter = 'd';
-		/* One that is refused for its neighbour's key, which then goes too: not yet. */
-		if (letter == 'd' && refused)
-			letter = 'r';
 		add_element(record, letter, choose_number(sim, number, letter));
 	}
 	if (!refused)

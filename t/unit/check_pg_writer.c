@@ -382,6 +382,28 @@ END_TEST
 
 /* ---- what is bad ---- */
 
+START_TEST(a_key_that_an_element_had_is_free_when_that_is_refused)
+{
+	/* After a duplicate rows are stored by cqrs.store() at once. */
+	put(PLAIN, 5, 1);
+	stored();
+	put(PLAIN, 5, 1);
+	stored();
+	begin_message(batch, 0, "v", NULL);
+	element(0, STRICT, 1, 1);
+	append(PLAIN, 9, 1000); /* refused, and so goes the row before */
+	element(1, STRICT, 1, 2);
+	element(2, STRICT, 1, 3);
+	end_message(batch);
+	stored();
+	expect_rows("strict", "1:2");
+	expect_rows("plain", "5:1");
+	expect("SELECT string_agg(part_index || '|' || sqlstate, ' ' ORDER BY part_index) FROM "
+	       "cqrs.dead_letters",
+	       "0|23514 2|23505");
+}
+END_TEST
+
 START_TEST(one_bad_row_of_a_thousand_is_one_dead_letter)
 {
 	for (int i = 0; i < MANY / 10; i++) {
@@ -1151,6 +1173,7 @@ static void add_tests(TCase *cases)
 	tcase_add_test(cases, refuses_the_second_of_a_key);
 	tcase_add_test(cases, goes_back_to_copy_some_batches_after_a_duplicate);
 	tcase_add_test(cases, a_bad_row_does_not_cost_the_good_one_with_its_key);
+	tcase_add_test(cases, a_key_that_an_element_had_is_free_when_that_is_refused);
 	tcase_add_test(cases, one_bad_row_of_a_thousand_is_one_dead_letter);
 	tcase_add_test(cases, every_kind_of_bad_row_costs_itself);
 	tcase_add_test(cases, sifts_where_bad_rows_are_about_and_copies_the_others);
