@@ -134,7 +134,7 @@ static bool wait_for_all(const struct campaign *campaign, const pid_t *pids)
 	return ok;
 }
 
-static void print_sum(const struct campaign *campaign, int64_t began)
+static void print_sum(const struct campaign *campaign, int64_t began, bool ok)
 {
 	struct job sum = {.schedules = 0};
 	int64_t took = seconds_now() - began;
@@ -155,8 +155,8 @@ static void print_sum(const struct campaign *campaign, int64_t began)
 	printf("\n%" PRIu64 " elements stored or refused, %" PRIu64 " turns, %" PRId64
 	       " s, %" PRIu64 " schedules a minute\n",
 	       sum.elements, sum.turns, took, sum.schedules * 60 / (uint64_t)(took ? took : 1));
-	printf("sim: %" PRIu64 " schedules, lost %u, doubled %u\n", sum.schedules, sum.lost,
-	       sum.doubled);
+	printf("sim: %" PRIu64 " schedules, lost %u, doubled %u%s\n", sum.schedules, sum.lost,
+	       sum.doubled, ok ? "" : ", failed");
 }
 
 /* The timeline of a seed that failed; in a process of its own, for it may abort. */
@@ -186,7 +186,7 @@ static int run_campaign(struct campaign *campaign)
 	bool ok = wait_for_all(campaign, pids);
 	if (!ok && !campaign->brief)
 		print_timelines(campaign);
-	print_sum(campaign, began);
+	print_sum(campaign, began, ok);
 	return ok ? 0 : 1;
 }
 
