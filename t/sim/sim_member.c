@@ -114,6 +114,17 @@ void member_crash(struct member *member)
 	take_down(member);
 }
 
+void member_describe(const struct member *member)
+{
+	if (member->state == MEMBER_DOWN || !member->sim->traced)
+		return;
+	json_t *status = command_bus_status(member->bus);
+	char *text = json_dumps(status, JSON_COMPACT);
+	say(member->sim, member->number, "%s", text);
+	free(text);
+	json_decref(status);
+}
+
 void member_stop(struct member *member, int64_t until)
 {
 	sim_loop_stop(member->loop, until);

@@ -28,6 +28,9 @@ void member_crash(struct member *member);
 /* SIGSTOP until then. */
 void member_stop(struct member *member, int64_t until);
 
+/* What it says of itself, onto the timeline. */
+void member_describe(const struct member *member);
+
 /* ---- sim_module.c ---- */
 
 struct sim_module;

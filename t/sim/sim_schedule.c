@@ -169,6 +169,8 @@ static void say_stuck(struct schedule *s)
 		snprintf(text + len, sizeof text - len, " %s [%d] %d of %d", sim_topics[log->topic],
 		         (int)log->partition, (int)log->stored, (int)log->end);
 	}
+	for (int i = 0; i < s->n_members; i++)
+		member_describe(s->lives[i].member);
 	sim_fail(&s->sim, "stuck:%s", text);
 }
 

@@ -420,8 +420,7 @@ int kafka_source_take(struct kafka_source *source, int number, struct kafka_mess
 			lend(source, entry, &out[n++]);
 		free(entry);
 	}
-	if (n)
-		source_wake(source);
+	source_wake(source); /* there is room, also of what was outdated */
 	return n;
 }
 
