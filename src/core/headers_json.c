@@ -3,6 +3,7 @@
 #include "headers_json.h"
 
 #include "buf.h"
+#include "pg_value.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -10,46 +11,50 @@
 
 #define HEX "\\x"
 
-static json_t *write_hex(const struct cqrs_header *header)
+/* Replaces what is in `out`. */
+static void write_text(struct buf *out, const void *bytes, size_t len)
 {
-	const unsigned char *bytes = header->value;
-	struct buf hex = BUF_INIT;
-	buf_puts(&hex, HEX);
-	for (size_t i = 0; i < header->value_len; i++)
-		buf_printf(&hex, "%02x", bytes[i]);
-	json_t *text = hex.failed ? NULL : json_string(buf_str(&hex));
-	buf_release(&hex);
-	return text;
+	bool is_odd = !pg_value_is_text(bytes, len) || (len >= 2 && !memcmp(bytes, HEX, 2));
+	buf_clear(out);
+	buf_puts(out, is_odd ? HEX : "");
+	for (size_t i = 0; is_odd && i < len; i++)
+		buf_printf(out, "%02x", ((const unsigned char *)bytes)[i]);
+	buf_add(out, bytes, is_odd ? 0 : len);
 }
 
-static json_t *write_value(const struct cqrs_header *header)
+static json_t *write_value(const struct cqrs_header *header, struct buf *text)
 {
 	if (!header->value)
 		return json_null();
-	/* PostgreSQL's JSON has no NUL. */
-	bool is_odd = memchr(header->value, 0, header->value_len) ||
-	              (header->value_len >= 2 && !memcmp(header->value, HEX, 2));
-	json_t *text = is_odd ? NULL : json_stringn(header->value, header->value_len);
-	return text ? text : write_hex(header);
+	write_text(text, header->value, header->value_len);
+	return text->failed ? NULL : json_stringn(buf_str(text), text->len);
+}
+
+/* Takes `value`, which may be NULL; false: no memory. */
+static bool add(json_t *object, const char *name, json_t *value)
+{
+	json_t *before = json_object_get(object, name);
+	if (!before)
+		return json_object_set_new(object, name, value) == 0;
+	if (json_is_array(before))
+		return json_array_append_new(before, value) == 0;
+	return json_object_set_new(object, name, json_pack("[O, o]", before, value)) == 0;
 }
 
 char *headers_json_write(const struct cqrs_header *headers, size_t n)
 {
+	struct buf name = BUF_INIT, text = BUF_INIT;
 	json_t *object = n ? json_object() : NULL;
-	for (size_t i = 0; object && i < n; i++) {
-		json_t *value = write_value(&headers[i]);
-		json_t *before = json_object_get(object, headers[i].name);
-		if (!before)
-			json_object_set_new(object, headers[i].name, value);
-		else if (json_is_array(before))
-			json_array_append_new(before, value);
-		else
-			json_object_set_new(object, headers[i].name,
-			                    json_pack("[O, o]", before, value));
+	bool ok = object != NULL;
+	for (size_t i = 0; ok && i < n; i++) {
+		write_text(&name, headers[i].name, strlen(headers[i].name));
+		ok = !name.failed && add(object, buf_str(&name), write_value(&headers[i], &text));
 	}
-	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	char *json = ok ? json_dumps(object, JSON_COMPACT) : NULL;
 	json_decref(object);
-	return text;
+	buf_release(&name);
+	buf_release(&text);
+	return json;
 }
 
 /* ---- and back ---- */
@@ -62,15 +67,13 @@ struct reading {
 	size_t size;
 };
 
-static const void *keep(struct reading *r, const void *bytes, size_t len)
+static void keep(struct reading *r, const void *bytes, size_t len)
 {
-	char *at = r->bytes;
 	r->size += len;
-	if (!at)
-		return NULL;
-	memcpy(at, bytes, len);
+	if (!r->bytes)
+		return;
+	memcpy(r->bytes, bytes, len);
 	r->bytes += len;
-	return at;
 }
 
 static int digit(char c)
@@ -79,32 +82,41 @@ static int digit(char c)
 	return found ? (int)(found - digits) : -1;
 }
 
-/* False: it is not what write_hex() writes. */
-static bool read_hex(struct reading *r, const char *text, size_t len, struct cqrs_header *out)
+/* Whether write_text() could have written it of bytes, of those but NUL for a `name`. */
+static bool is_hex(const char *text, size_t len, bool name)
 {
 	if (len < 2 || len % 2 || memcmp(text, HEX, 2))
 		return false;
-	for (size_t i = 2; i < len; i++)
-		if (digit(text[i]) < 0)
+	for (size_t i = 2; i < len; i += 2)
+		if (digit(text[i]) < 0 || digit(text[i + 1]) < 0 ||
+		    (name && text[i] == '0' && text[i + 1] == '0'))
 			return false;
-	out->value_len = len / 2 - 1;
-	out->value = r->bytes;
+	return true;
+}
+
+/* How many bytes it is. */
+static size_t read_text(struct reading *r, const char *text, size_t len, bool name)
+{
+	if (!is_hex(text, len, name)) {
+		keep(r, text, len);
+		return len;
+	}
 	for (size_t i = 2; i < len; i += 2) {
 		char byte = (char)(digit(text[i]) * 16 + digit(text[i + 1]));
 		keep(r, &byte, 1);
 	}
-	return true;
+	return len / 2 - 1;
 }
 
 static void read_value(struct reading *r, const char *name, const json_t *value)
 {
-	struct cqrs_header header = {.name = NULL};
-	const char *text = json_string_value(value);
-	size_t len = json_string_length(value);
-	header.name = keep(r, name, strlen(name) + 1);
-	if (text && !read_hex(r, text, len, &header)) {
-		header.value = keep(r, text, len);
-		header.value_len = len;
+	struct cqrs_header header = {.name = r->bytes};
+	read_text(r, name, strlen(name), true);
+	keep(r, "", 1);
+	if (json_is_string(value)) {
+		header.value = r->bytes;
+		header.value_len =
+		    read_text(r, json_string_value(value), json_string_length(value), false);
 	}
 	if (r->headers)
 		r->headers[r->n] = header;
@@ -131,11 +143,11 @@ struct cqrs_header *headers_json_read(const char *json, size_t *n)
 	struct reading r = {.headers = NULL};
 	json_t *object = json ? json_loads(json, 0, NULL) : NULL;
 	*n = 0;
-	if (json_is_object(object) && json_object_size(object)) {
+	if (json_is_object(object))
 		read_object(&r, object);
-		/* One byte more: the last value may be empty, and is not NULL. */
+	/* One byte more: the last value may be empty, and is not NULL. */
+	if (r.n)
 		r.headers = calloc(1, r.n * sizeof *r.headers + r.size + 1);
-	}
 	if (r.headers) {
 		r.bytes = (char *)(r.headers + r.n);
 		read_object(&r, object);

@@ -5,7 +5,7 @@
  *   {"name": "text", "other": null, "repeated": ["a", "b"], "bytes": "\\x00ff"}
  *
  * What is no text, or begins like such bytes, is written in hexadecimal behind
- * "\x".  The order of different names is not kept.
+ * "\x", be it a value or a name.  The order of different names is not kept.
  */
 #ifndef HEADERS_JSON_H
 #define HEADERS_JSON_H

@@ -56,6 +56,14 @@ START_TEST(text_that_looks_like_bytes_stays_what_it_is)
 }
 END_TEST
 
+START_TEST(names_that_are_no_text_come_back)
+{
+	static const struct cqrs_header headers[] = {
+	    {"\xff", "1", 1}, {"\xfe", "2", 1}, {"\\xff", "3", 1}};
+	there_and_back(headers, 3, "{\"\\\\xff\":\"1\",\"\\\\xfe\":\"2\",\"\\\\x5c786666\":\"3\"}");
+}
+END_TEST
+
 START_TEST(there_may_be_none)
 {
 	ck_assert_ptr_null(headers_json_write(NULL, 0));
@@ -63,14 +71,18 @@ START_TEST(there_may_be_none)
 	reads_as("{}", NULL, 0);
 	reads_as("[1]", NULL, 0);
 	reads_as("{", NULL, 0);
+	size_t n;
+	ck_assert_ptr_null(headers_json_read("{\"a\":[]}", &n));
+	ck_assert_uint_eq(n, 0);
 }
 END_TEST
 
 START_TEST(what_others_wrote_is_read_as_text)
 {
 	static const struct cqrs_header headers[] = {
-	    {"odd", "\\x4", 3}, {"upper", "\\xAA", 4}, {"number", NULL, 0}};
-	reads_as("{\"odd\":\"\\\\x4\",\"upper\":\"\\\\xAA\",\"number\":7}", headers, 3);
+	    {"odd", "\\x4", 3}, {"upper", "\\xAA", 4}, {"number", NULL, 0}, {"\\x4100", "", 0}};
+	reads_as("{\"odd\":\"\\\\x4\",\"upper\":\"\\\\xAA\",\"number\":7,\"\\\\x4100\":\"\"}",
+	         headers, 4);
 }
 END_TEST
 
@@ -81,6 +93,7 @@ int main(void)
 	tcase_add_test(cases, text_null_and_repeated_names_come_back);
 	tcase_add_test(cases, bytes_come_back);
 	tcase_add_test(cases, text_that_looks_like_bytes_stays_what_it_is);
+	tcase_add_test(cases, names_that_are_no_text_come_back);
 	tcase_add_test(cases, there_may_be_none);
 	tcase_add_test(cases, what_others_wrote_is_read_as_text);
 	suite_add_tcase(suite, cases);
