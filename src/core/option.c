@@ -6,6 +6,7 @@
 #include "dsn.h"
 #include "suggest.h"
 #include "timestamp.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -252,18 +253,29 @@ const struct cqrs_option_pair *option_map(const struct cqrs_option *option, cons
 	return *pairs ? *pairs : no_pairs;
 }
 
+/* The rest is refused by YAML (1.1, chapter 5.1), or read as the end of a line. */
+static bool is_printable(uint32_t c)
+{
+	return c >= 0x20 && (c < 0x7f || c >= 0xa0) && c != 0x2028 && c != 0x2029 && c != 0xfeff &&
+	       c != 0xfffe && c != 0xffff;
+}
+
 void option_print_text(const char *text, struct buf *out)
 {
 	struct buf literal = BUF_INIT;
 	config_unexpand(text, &literal);
 	buf_putc(out, '"');
-	for (const char *p = buf_str(&literal); *p; p++) {
-		if (*p == '"' || *p == '\\')
+	const char *p = buf_str(&literal), *end = p + literal.len;
+	while (p < end) {
+		size_t n = utf8_length(p, end);
+		uint32_t c = n ? utf8_decode(p, n) : 0xfffd;
+		if (c == '"' || c == '\\')
 			buf_printf(out, "\\%c", *p);
-		else if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			buf_printf(out, "\\x%02x", (unsigned)*p);
+		else if (n && is_printable(c))
+			buf_add(out, p, n);
 		else
-			buf_putc(out, *p);
+			buf_printf(out, "\\u%04x", (unsigned)c);
+		p += n ? n : 1;
 	}
 	buf_putc(out, '"');
 	buf_release(&literal);

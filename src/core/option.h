@@ -29,7 +29,7 @@ const struct cqrs_option_pair *option_map(const struct cqrs_option *option, cons
  * a text, are hidden.  Not for a MAP.
  */
 void option_print(const struct cqrs_option *option, const void *values, struct buf *out);
-/* A text in double quotes for YAML, so that it reads back the same. */
+/* A text in double quotes for YAML, so that it reads back the same; what is not UTF-8: U+FFFD. */
 void option_print_text(const char *text, struct buf *out);
 
 /* Appends "1 to 64", "at least 16MiB", "debug, info or error"; nothing if there is no limit. */

@@ -45,6 +45,14 @@ size_t utf8_length(const char *p, const char *end)
 	return left >= 4 && continues(s[3]) ? 4 : 0;
 }
 
+uint32_t utf8_decode(const char *p, size_t len)
+{
+	uint32_t c = (unsigned char)p[0] & (len == 1 ? 0x7fu : 0x7fu >> len);
+	for (size_t i = 1; i < len; i++)
+		c = c << 6 | ((unsigned char)p[i] & 0x3fu);
+	return c;
+}
+
 size_t utf8_encode(char *out, uint32_t c)
 {
 	if (c < 0x80) {

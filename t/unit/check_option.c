@@ -158,7 +158,11 @@ START_TEST(writes_a_text_so_that_it_reads_back)
 {
 	ck_assert_str_eq(round_trip(&text, ""), "\"\"");
 	ck_assert_str_eq(round_trip(&text, "a \"b\" \\ c"), "\"a \\\"b\\\" \\\\ c\"");
-	ck_assert_str_eq(round_trip(&text, "one\ntwo\x7f"), "\"one\\x0atwo\\x7f\"");
+	ck_assert_str_eq(round_trip(&text, "one\ntwo\x7f"), "\"one\\u000atwo\\u007f\"");
+	/* YAML refuses a control character, and folds the end of a line. */
+	ck_assert_str_eq(round_trip(&text, "\xc2\x80\xc2\x85\u00a0\u2028\ufeff\uffff\U0001f600"),
+	                 "\"\\u0080\\u0085\u00a0\\u2028\\ufeff\\uffff\U0001f600\"");
+	ck_assert_str_eq(round_trip(&text, "\xffz"), "\"\\ufffdz\"");
 	ck_assert_str_eq(round_trip(&text, "${HOME} $"), "\"$${HOME} $$\"");
 	ck_assert_str_eq(round_trip(&text, "Grüße"), "\"Grüße\"");
 }
