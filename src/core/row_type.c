@@ -276,10 +276,13 @@ static bool put_array(struct buf *out, const char *data, size_t len, enum row_ti
 		return false;
 	struct array a = {.at = data + 12, .end = data + len, .dims = (int)dims, .time = time};
 	a.element = row_type_find(pg_get32(data + 8));
-	if (!a.element || a.element->class > ROW_TEXT)
+	if (!a.element || (a.element->class != ROW_BARE && a.element->class != ROW_TEXT))
 		return false;
-	for (size_t i = 0; i < dims; i++, a.at += 8)
+	for (size_t i = 0; i < dims; i++, a.at += 8) {
 		a.sizes[i] = pg_get32(a.at);
+		if (!a.sizes[i]) /* without elements there are no dimensions */
+			return false;
+	}
 	if (!a.dims)
 		a.dims = 1; /* of size 0 */
 	if (put_dimension(out, &a, 0))

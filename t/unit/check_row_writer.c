@@ -178,6 +178,19 @@ START_TEST(writes_arrays)
 }
 END_TEST
 
+START_TEST(writes_no_array_that_would_not_be_json)
+{
+	/* Of dates, which need quotes. */
+	ck_assert_str_eq(
+	    hex(PG_OID_INT4_ARRAY, "00000001000000000000043a00000001000000010000000400001f40"),
+	    "null");
+	/* A billion times nothing. */
+	ck_assert_str_eq(hex(PG_OID_INT4_ARRAY, "000000020000000000000017400000000000000100000000"
+	                                        "00000001"),
+	                 "null");
+}
+END_TEST
+
 START_TEST(writes_whole_rows)
 {
 	static const char *const names[] = {"time", "sensor \"id\"", "a,b"};
@@ -224,6 +237,7 @@ int main(void)
 	tcase_add_test(tc, quotes_text_where_it_must);
 	tcase_add_test(tc, writes_the_other_types);
 	tcase_add_test(tc, writes_arrays);
+	tcase_add_test(tc, writes_no_array_that_would_not_be_json);
 	tcase_add_test(tc, writes_whole_rows);
 	tcase_add_test(tc, says_what_to_do_about_an_unknown_type);
 	suite_add_tcase(suite, tc);
