@@ -48,8 +48,9 @@ MOD_OBJ  := $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/
 MOD_SO   := $(COMMANDS:%=$(BUILD)/modules/command/%.so) $(QUERIES:%=$(BUILD)/modules/query/%.so)
 SIM_OBJ  := $(patsubst t/sim/%.c,$(BUILD)/obj/sim/%.o,$(wildcard t/sim/*.c))
 UNIT     := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/check_*.c))
+INJECT   := $(patsubst t/injection/inject_%.c,$(BUILD)/injection/%,$(wildcard t/injection/inject_*.c))
 FUZZ     := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
-C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/sim/*.[ch] t/fuzz/*.[ch] t/support/*.c)
+C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/sim/*.[ch] t/injection/*.[ch] t/fuzz/*.[ch] t/support/*.c)
 
 # The registry and --version are told what is linked in, and as what.
 $(BUILD)/obj/core/%.o: ALL_CFLAGS += -DCQRSD_VERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' \
@@ -155,6 +156,33 @@ check-asan: need-check ## all tests again, under ASan and UBSan
 	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit build/asan/sim
 	build/asan/sim --seeds 5000 --jobs $(JOBS)
 	CQRSD_BUILD=build/asan /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
+
+# The core with injected_malloc() for malloc(), and so on: what t/injection/injected_*.c define.
+INJECTED := $(patsubst t/injection/%.c,$(BUILD)/obj/injection/%.o,$(wildcard t/injection/injected_*.c))
+$(BUILD)/obj/injection/%.o: t/injection/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/injection/core.a: $(CORE_OBJ) $(MOD_OBJ) $(INJECTED) $(BUILD)/obj/injection/injection.o t/injection/uncovered
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@.new $(CORE_OBJ) $(MOD_OBJ)
+	nm --defined-only $(INJECTED) $(BUILD)/obj/injection/injection.o | \
+		sed -n 's/.* T injected_\(.*\)/\1 injected_\1/p' > $(@D)/calls
+	objcopy --redefine-syms=$(@D)/calls $@.new
+	t/injection/uncovered $@.new
+	mv $@.new $@
+
+$(BUILD)/injection/%: $(BUILD)/obj/injection/inject_%.o $(BUILD)/obj/injection/injection.o $(INJECTED) $(BUILD)/injection/core.a
+	$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--whole-archive $(filter %.a,$^) -Wl,--no-whole-archive $(LIBS)
+
+.PHONY: injection
+injection: $(INJECT)
+	@echo $(INJECT) | xargs -n 1 -P $(JOBS) sh -c '"$$0" || exit 255'
+
+.PHONY: check-injection
+check-injection: need-check ## the n-th call that can fail does, for all n, under ASan and UBSan
+	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" injection
 
 .PHONY: model
 model: need-model ## Spin searches the model of the write path, and refutes its mutants

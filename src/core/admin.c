@@ -3,6 +3,7 @@
 #include "admin.h"
 
 #include "buf.h"
+#include "json_text.h"
 #include "log.h"
 #include "process_metrics.h"
 
@@ -45,13 +46,11 @@ struct admin {
 
 void admin_respond(struct http_request *req, int status, json_t *json)
 {
-	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	struct buf body = BUF_INIT;
-	if (text)
-		buf_printf(&body, "%s\n", text);
+	json_text(&body, json, JSON_INDENT(2));
+	buf_putc(&body, '\n');
 	json_decref(json);
-	free(text);
-	if (text && !body.failed)
+	if (!body.failed)
 		http_respond(req, status, JSON_TYPE, body.data, body.len);
 	else
 		http_respond_problem(req, 503, "out_of_memory", NULL,

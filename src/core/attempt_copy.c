@@ -82,16 +82,19 @@ static void add_payload(struct buf *b, const struct cqrs_message *msg,
 static void add_headers(struct buf *b, const struct kafka_message *msg)
 {
 	struct cqrs_header *headers;
-	size_t n = kafka_message_headers(msg, &headers);
-	char *text = headers_json_write(headers, n);
-	if (text) {
-		buf_put32(b, (uint32_t)strlen(text) + 1);
-		buf_putc(b, 1);
-		buf_puts(b, text);
-	} else {
-		add_text(b, NULL);
+	size_t n;
+	if (!kafka_message_headers(msg, &headers, &n)) {
+		b->failed = true;
+		return;
 	}
-	free(text);
+	struct buf json = BUF_INIT;
+	if (n) {
+		buf_putc(&json, 1);
+		headers_json_write(&json, headers, n);
+		b->failed |= json.failed;
+	}
+	add_bytes(b, json.data, json.len);
+	buf_release(&json);
 	free(headers);
 }
 

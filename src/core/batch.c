@@ -190,17 +190,12 @@ uint32_t batch_whole(struct cqrs_batch *batch, uint32_t message)
 	return batch_add_element(batch, (struct batch_element){.message = message, .index = -1});
 }
 
-/* A dead letter that PostgreSQL refuses would stop its partition: what is no UTF-8 becomes '?'. */
+/* A dead letter that PostgreSQL refuses would stop its partition. */
 static char *copy_reason(const char *reason)
 {
-	const char *end = reason + strlen(reason);
 	char *copy = strdup(reason);
-	for (char *p = copy; copy && *p;) {
-		size_t len = utf8_length(reason + (p - copy), end);
-		if (!len)
-			*p = '?';
-		p += len ? len : 1;
-	}
+	if (copy)
+		utf8_mend(copy);
 	return copy;
 }
 

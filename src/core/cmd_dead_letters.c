@@ -2,6 +2,7 @@
 /* cqrsd dead-letters: looks at what was refused, tries it again, or puts it away. */
 #include "cmd_bus.h"
 #include "dead_letters.h"
+#include "json_text.h"
 #include "log.h"
 #include "pg_value.h"
 #include "redrive.h"
@@ -131,14 +132,16 @@ static void print_one(const json_t *answer)
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)answer, name, value)
 	{
+		struct buf dump = BUF_INIT;
 		const char *text = json_string_value(value);
 		if (json_is_null(value))
 			continue;
-		char *dump = text ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+		if (!text)
+			json_text(&dump, value, JSON_ENCODE_ANY | JSON_COMPACT);
 		printf("%-16s  ", name);
-		print_text(text ? text : dump ? dump : "");
+		print_text(text ? text : buf_str(&dump));
 		putchar('\n');
-		free(dump);
+		buf_release(&dump);
 	}
 }
 

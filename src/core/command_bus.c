@@ -44,11 +44,14 @@ bool command_bus_decide(struct command_bus *bus, struct cqrs_batch *batch,
                         const struct kafka_message *msg, struct partition *partition)
 {
 	struct bus_topic *topic = &bus->topics[msg->topic];
-	struct cqrs_header *headers;
-	if (!batch_begin(batch, msg, partition))
-		return false;
 	struct cqrs_message message = msg->message;
-	message.n_headers = kafka_message_headers(msg, &headers);
+	struct cqrs_header *headers;
+	if (!kafka_message_headers(msg, &headers, &message.n_headers))
+		return false;
+	if (!batch_begin(batch, msg, partition)) {
+		free(headers);
+		return false;
+	}
 	message.headers = headers;
 	topic->handle(bus->modules[topic->module].self, &message, batch);
 	free(headers);

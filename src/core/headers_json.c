@@ -2,7 +2,7 @@
 /* The headers of a message as the JSON of a dead letter, and back. */
 #include "headers_json.h"
 
-#include "buf.h"
+#include "json_text.h"
 #include "pg_value.h"
 
 #include <jansson.h>
@@ -27,7 +27,7 @@ static json_t *write_value(const struct cqrs_header *header, struct buf *text)
 	if (!header->value)
 		return json_null();
 	write_text(text, header->value, header->value_len);
-	return text->failed ? NULL : json_stringn(buf_str(text), text->len);
+	return text->failed ? NULL : json_stringn(text->data ? text->data : "", text->len);
 }
 
 /* Takes `value`, which may be NULL; false: no memory. */
@@ -41,20 +41,20 @@ static bool add(json_t *object, const char *name, json_t *value)
 	return json_object_set_new(object, name, json_pack("[O, o]", before, value)) == 0;
 }
 
-char *headers_json_write(const struct cqrs_header *headers, size_t n)
+void headers_json_write(struct buf *out, const struct cqrs_header *headers, size_t n)
 {
 	struct buf name = BUF_INIT, text = BUF_INIT;
-	json_t *object = n ? json_object() : NULL;
+	json_t *object = json_object();
 	bool ok = object != NULL;
 	for (size_t i = 0; ok && i < n; i++) {
 		write_text(&name, headers[i].name, strlen(headers[i].name));
 		ok = !name.failed && add(object, buf_str(&name), write_value(&headers[i], &text));
+		ok = ok && !name.failed;
 	}
-	char *json = ok ? json_dumps(object, JSON_COMPACT) : NULL;
+	json_text(out, ok ? object : NULL, JSON_COMPACT);
 	json_decref(object);
 	buf_release(&name);
 	buf_release(&text);
-	return json;
 }
 
 /* ---- and back ---- */
@@ -138,21 +138,25 @@ static void read_object(struct reading *r, json_t *object)
 	}
 }
 
-struct cqrs_header *headers_json_read(const char *json, size_t *n)
+bool headers_json_read(const char *json, struct cqrs_header **headers, size_t *n)
 {
 	struct reading r = {.headers = NULL};
 	json_t *object = json ? json_loads(json, 0, NULL) : NULL;
+	bool ok = !json || json_is_object(object);
 	*n = 0;
-	if (json_is_object(object))
+	if (object && ok)
 		read_object(&r, object);
-	/* One byte more: the last value may be empty, and is not NULL. */
-	if (r.n)
+	if (r.n) {
+		/* One byte more: the last value may be empty, and is not NULL. */
 		r.headers = calloc(1, r.n * sizeof *r.headers + r.size + 1);
+		ok = r.headers != NULL;
+	}
 	if (r.headers) {
 		r.bytes = (char *)(r.headers + r.n);
 		read_object(&r, object);
 		*n = r.n;
 	}
 	json_decref(object);
-	return r.headers;
+	*headers = r.headers;
+	return ok;
 }

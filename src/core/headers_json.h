@@ -10,15 +10,18 @@
 #ifndef HEADERS_JSON_H
 #define HEADERS_JSON_H
 
+#include "buf.h"
 #include <cqrs/command.h>
+#include <stdbool.h>
 
-/* malloced; NULL: there are none, or no memory. */
-char *headers_json_write(const struct cqrs_header *headers, size_t n);
+/* Appends them. */
+void headers_json_write(struct buf *out, const struct cqrs_header *headers, size_t n);
 
 /*
  * The headers that `json` (may be NULL) says, in one piece of memory for
- * free(); NULL when there are none, when it is none of ours, or without memory.
+ * free(), or NULL if there are none.  False when it cannot be read, which for
+ * what headers_json_write() wrote means that memory is out.
  */
-struct cqrs_header *headers_json_read(const char *json, size_t *n);
+bool headers_json_read(const char *json, struct cqrs_header **headers, size_t *n);
 
 #endif

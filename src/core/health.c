@@ -91,12 +91,10 @@ static void clean(char *text)
 	size_t len = strlen(text);
 	while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
 		text[--len] = '\0';
-	for (char *p = text, *end = text + len; p < end;) {
-		size_t n = utf8_length(p, end);
-		if (!n || (unsigned char)*p < 0x20)
-			*p = n ? ' ' : '?';
-		p += n ? n : 1;
-	}
+	utf8_mend(text);
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20)
+			*p = ' ';
 }
 
 void health_fail(struct health_check *check, const char *fmt, ...)
@@ -129,13 +127,20 @@ json_t *health_json(const struct health *health)
 {
 	const struct health_check *check;
 	json_t *reasons = json_array();
+	bool ok = true;
 	STAILQ_FOREACH (check, &health->checks, link) {
 		char since[40];
 		if (check->ok)
 			continue;
 		timestamp_format(since, check->failed_wall);
-		json_array_append_new(reasons, json_pack("{s:s, s:s, s:s}", "check", check->name,
-		                                         "reason", check->reason, "since", since));
+		if (json_array_append_new(reasons,
+		                          json_pack("{s:s, s:s, s:s}", "check", check->name,
+		                                    "reason", check->reason, "since", since)))
+			ok = false;
+	}
+	if (!ok) {
+		json_decref(reasons);
+		return NULL;
 	}
 	return json_pack("{s:b, s:o}", "ready", health_is_ready(health), "reasons", reasons);
 }

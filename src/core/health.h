@@ -25,7 +25,8 @@ void health_fail(struct health_check *check, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 bool health_is_ready(const struct health *health);
-/* {"ready": false, "reasons": [{"check","reason","since"}, …]}; a new reference. */
+/* {"ready": false, "reasons": [{"check","reason","since"}, …]}; a new reference; NULL: no memory.
+ */
 json_t *health_json(const struct health *health);
 
 #endif

@@ -75,27 +75,24 @@ int kafka_source_take(struct kafka_source *source, int lane, struct kafka_messag
 	return taken;
 }
 
-size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers)
+bool kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers, size_t *n)
 {
 	rd_kafka_headers_t *list;
-	size_t n = msg->message.n_headers;
+	*n = msg->message.n_headers;
 	*headers = NULL;
-	if (msg->handle && rd_kafka_message_headers(msg->handle, &list))
-		return 0;
 	if (msg->handle)
-		n = rd_kafka_header_cnt(list);
-	struct cqrs_header *out = calloc(n + 1, sizeof *out);
-	if (!out)
-		return 0;
-	for (size_t i = 0; i < n; i++) {
+		*n = rd_kafka_message_headers(msg->handle, &list) ? 0 : rd_kafka_header_cnt(list);
+	if (!*n)
+		return true;
+	*headers = calloc(*n, sizeof **headers);
+	for (size_t i = 0; *headers && i < *n; i++) {
+		struct cqrs_header *out = &(*headers)[i];
 		if (msg->handle)
-			rd_kafka_header_get_all(list, i, &out[i].name, &out[i].value,
-			                        &out[i].value_len);
+			rd_kafka_header_get_all(list, i, &out->name, &out->value, &out->value_len);
 		else
-			out[i] = msg->message.headers[i];
+			*out = msg->message.headers[i];
 	}
-	*headers = out;
-	return n;
+	return *headers;
 }
 
 void kafka_message_free(struct kafka_message *msg)

@@ -120,8 +120,9 @@ void kafka_source_release(struct kafka_source *source);
 
 /* Takes up to `max` out of a lane, in order; how many. */
 int kafka_source_take(struct kafka_source *source, int lane, struct kafka_message *out, int max);
-/* `headers` live as long as the message and are freed with free(). */
-size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers);
+/* `headers` live as long as the message and are freed with free(); false when memory is out. */
+bool kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers,
+                           size_t *n);
 void kafka_message_free(struct kafka_message *msg);
 
 /* Tells Kafka the positions, for people's lag tools; never read back. */

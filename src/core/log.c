@@ -3,8 +3,9 @@
 #include "log.h"
 
 #include "buf.h"
+#include "json_escape.h"
+#include "utf8.h"
 
-#include <jansson.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -52,21 +53,11 @@ static void flatten(char *text)
 
 static void add_json(struct buf *line, const char *when, enum log_level level, char *message)
 {
-	json_t *json = json_pack("{s:s, s:s, s:s%}", "time", when, "level", level_names[level],
-	                         "message", message, strlen(message));
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	/* jansson refuses text that is not UTF-8: show what can be shown. */
-	if (!text && json == NULL) {
-		for (char *p = message; *p; p++)
-			if ((unsigned char)*p >= 0x80 || *p == '"' || *p == '\\')
-				*p = '?';
-		buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n", when,
-		           level_names[level], message);
-	} else if (text) {
-		buf_printf(line, "%s\n", text);
-	}
-	free(text);
-	json_decref(json);
+	utf8_mend(message);
+	buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", when,
+	           level_names[level]);
+	json_escape(line, message, strlen(message));
+	buf_puts(line, "}\n");
 }
 
 /*

@@ -139,7 +139,8 @@ static bool decide(struct redrive *redrive, struct redriven *r)
 	                                    .key_len = letter->key_len,
 	                                    .value = letter->payload,
 	                                    .value_len = letter->payload_len};
-	r->headers = headers_json_read(letter->headers, &msg.message.n_headers);
+	if (!headers_json_read(letter->headers, &r->headers, &msg.message.n_headers))
+		return false;
 	msg.message.headers = r->headers;
 	return command_bus_decide(redrive->bus, redrive->batch, &msg, NULL) &&
 	       batch_redrive(redrive->batch, letter);

@@ -3,6 +3,7 @@
 #include "utf8.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 static bool continues(unsigned char c)
 {
@@ -51,6 +52,16 @@ uint32_t utf8_decode(const char *p, size_t len)
 	for (size_t i = 1; i < len; i++)
 		c = c << 6 | ((unsigned char)p[i] & 0x3fu);
 	return c;
+}
+
+void utf8_mend(char *text)
+{
+	for (char *end = text + strlen(text); text < end;) {
+		size_t n = utf8_length(text, end);
+		if (!n)
+			*text = '?';
+		text += n ? n : 1;
+	}
 }
 
 size_t utf8_encode(char *out, uint32_t c)

@@ -424,11 +424,12 @@ int kafka_source_take(struct kafka_source *source, int number, struct kafka_mess
 	return n;
 }
 
-size_t kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers)
+bool kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers, size_t *n)
 {
 	(void)msg;
 	*headers = NULL;
-	return 0;
+	*n = 0;
+	return true;
 }
 
 void kafka_message_free(struct kafka_message *msg)

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs the scenarios of a program for each n, or one of them once:
+ *
+ *     build/asan/injection/batch                    all
+ *     build/asan/injection/batch 'one row' 7        the 7th call fails, and shows where it is
+ *     build/asan/injection/batch 'one row' 7 on     and all after it
+ */
+#include "injection.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RESULTS_MAX 16
+#define HANG_S      120 /* that a run which has not ended by then never will */
+
+/* <sanitizer/allocator_interface.h>, which gcc does not bring. */
+size_t __sanitizer_get_current_allocated_bytes(void);
+
+/* What becomes of a run. */
+enum verdict { GOES_ON, GAVE_UP, NOT_REACHED, FAILED };
+
+static struct {
+	atomic_ulong calls, failures;
+	unsigned long n; /* the call that fails; 0: none */
+	bool on;         /* and all after it */
+	bool shows;
+	bool is_start;
+	_Atomic(bool) is_armed;
+} state;
+
+static _Thread_local int paused;
+
+void injection_pause(void)
+{
+	paused++;
+}
+
+void injection_resume(void)
+{
+	paused--;
+}
+
+bool injection_fails(const char *function)
+{
+	if (paused || !state.is_armed)
+		return false;
+	unsigned long call = ++state.calls;
+	if (!state.n || (state.on ? call < state.n : call != state.n))
+		return false;
+	state.failures++;
+	if (state.shows) {
+		fprintf(stderr, "call %lu, %s(), fails:\n", call, function);
+		__sanitizer_print_stack_trace();
+	}
+	return true;
+}
+
+/* ---- results ---- */
+
+static struct {
+	char *data; /* NULL: there was no run yet */
+	size_t len;
+} results[RESULTS_MAX];
+
+bool injection_is_same(int which, const void *data, size_t len)
+{
+	MUST(which < RESULTS_MAX);
+	if (results[which].data)
+		return results[which].len == len && memcmp(results[which].data, data, len) == 0;
+	MUST(!state.failures);
+	results[which].data = malloc(len + 1);
+	memcpy(results[which].data, data, len);
+	results[which].len = len;
+	return true;
+}
+
+static void forget_results(void)
+{
+	for (int i = 0; i < RESULTS_MAX; i++) {
+		free(results[i].data);
+		results[i].data = NULL;
+	}
+}
+
+/* ---- one run ---- */
+
+/* The core is linked with it instead of exit(): out of memory at the start. */
+_Noreturn void injected_exit(int status);
+_Noreturn void injected_exit(int status)
+{
+	MUST(status == 1 && state.failures && state.is_start);
+	_exit(GAVE_UP);
+}
+
+static bool run(const struct injection_scenario *scenario, unsigned long n, bool on)
+{
+	state.calls = 0;
+	state.n = n;
+	state.on = on;
+	state.is_armed = true;
+	bool ok = scenario->run();
+	state.is_armed = false;
+	return ok;
+}
+
+/* In a process of its own. */
+static enum verdict run_nth(const struct injection_scenario *scenario, unsigned long n, bool on)
+{
+	size_t before = __sanitizer_get_current_allocated_bytes();
+	alarm(HANG_S);
+	state.is_start = scenario->is_start;
+	bool ok = run(scenario, n, on);
+	if (!state.failures)
+		return ok ? NOT_REACHED : FAILED;
+	/* What libraries keep for good also makes a difference, but only once. */
+	if (__sanitizer_get_current_allocated_bytes() != before)
+		MUST(!__lsan_do_recoverable_leak_check());
+	if (!run(scenario, 0, false)) {
+		fprintf(stderr, "does not go on when nothing fails any more\n");
+		return FAILED;
+	}
+	return GOES_ON;
+}
+
+/* ---- all n ---- */
+
+static void show(FILE *log)
+{
+	char line[1024];
+	rewind(log);
+	while (fgets(line, sizeof line, log))
+		fprintf(stderr, "    %s", line);
+}
+
+/* Who gives up says why. */
+static enum verdict judge(int status, FILE *log)
+{
+	if (!WIFEXITED(status) || WEXITSTATUS(status) > FAILED) {
+		if (WIFSIGNALED(status))
+			fprintf(log, "ended by signal %d\n", WTERMSIG(status));
+		return FAILED;
+	}
+	fseek(log, 0, SEEK_END);
+	return WEXITSTATUS(status) == GAVE_UP && ftell(log) == 0 ? FAILED : WEXITSTATUS(status);
+}
+
+static enum verdict fork_nth(const struct injection_scenario *scenario, unsigned long n, bool on)
+{
+	int status = 0;
+	FILE *log = tmpfile();
+	MUST(log);
+	pid_t pid = fork();
+	MUST(pid >= 0);
+	if (pid == 0) {
+		dup2(fileno(log), STDERR_FILENO);
+		_exit(run_nth(scenario, n, on));
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		MUST(errno == EINTR);
+	enum verdict verdict = judge(status, log);
+	if (verdict == FAILED) {
+		fprintf(stderr, "%s '%s' %lu%s failed:\n", injection.name, scenario->name, n,
+		        on ? " on" : "");
+		show(log);
+	}
+	fclose(log);
+	return verdict;
+}
+
+/* How many n failed; `reached` is how many calls there were. */
+static unsigned long fork_all(const struct injection_scenario *scenario, bool on,
+                              unsigned long *tried, unsigned long *reached)
+{
+	unsigned long failed = 0, step = scenario->every ? scenario->every : 1;
+	for (unsigned long n = 1;; n += step) {
+		enum verdict verdict = fork_nth(scenario, n, on);
+		if (verdict == NOT_REACHED)
+			return failed;
+		*reached = n;
+		++*tried;
+		if (verdict == FAILED && ++failed == 5)
+			return failed;
+	}
+}
+
+static bool try(const struct injection_scenario *scenario)
+{
+	unsigned long tried = 0, tried_on = 0, reached = 0, reached_on = 0;
+	if (!scenario->has_threads)
+		MUST(run(scenario, 0, false));
+	unsigned long failed = fork_all(scenario, false, &tried, &reached) +
+	                       fork_all(scenario, true, &tried_on, &reached_on);
+	forget_results();
+	printf("%s: %s: %lu of %lu calls failed alone, %lu of %lu with all that follow%s\n",
+	       injection.name, scenario->name, tried, reached, tried_on, reached_on,
+	       failed ? ": NOT SURVIVED" : "");
+	fflush(stdout);
+	return failed == 0;
+}
+
+/* ---- one n ---- */
+
+static enum verdict show_nth(const char *name, const char *n, bool on)
+{
+	for (const struct injection_scenario *s = injection.scenarios; s->name; s++) {
+		if (strcmp(s->name, name) != 0)
+			continue;
+		if (!s->has_threads)
+			MUST(run(s, 0, false));
+		state.shows = true;
+		return run_nth(s, strtoul(n, NULL, 10), on);
+	}
+	fprintf(stderr, "%s has no scenario '%s'\n", injection.name, name);
+	return FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	bool ok = true;
+	signal(SIGPIPE, SIG_IGN);
+	if (injection.start)
+		injection.start();
+	if (argc > 2)
+		ok = show_nth(argv[1], argv[2], argc > 3) != FAILED;
+	else
+		for (const struct injection_scenario *s = injection.scenarios; s->name; s++)
+			if (argc < 2 || strcmp(s->name, argv[1]) == 0)
+				ok = try(s) && ok;
+	if (injection.stop)
+		injection.stop();
+	return ok ? 0 : 1;
+}
