@@ -91,7 +91,11 @@ static bool expand_variable(const char *p, size_t len, struct buf *out, struct b
 		return false;
 	}
 	char *name = strndup(p, name_len);
-	const char *value = name ? getenv(name) : NULL;
+	if (!name) {
+		buf_puts(why, "out of memory");
+		return false;
+	}
+	const char *value = getenv(name);
 	free(name);
 	if (has_default && (!value || !*value)) {
 		buf_add(out, p + name_len + 2, len - name_len - 2);

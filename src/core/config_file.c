@@ -324,7 +324,9 @@ struct config_node *config_file_read(struct arena *arena, const char *path,
 		n = at ? fread(at, 1, 4096, file) : 0;
 		text.len += n;
 	} while (n > 0 && text.len <= CONFIG_FILE_MAX);
-	if (!file || ferror(file))
+	if (text.failed)
+		errno = ENOMEM;
+	if (!file || ferror(file) || text.failed)
 		mistakes_add(mistakes, 0, 0, "cannot be read: %s", strerror(errno));
 	else if (is_open_to_all(file))
 		mistakes_add(mistakes, 0, 0, "can be written by everybody: chmod o-w %s", path);

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,19 +46,31 @@ static void flatten(char *text, size_t len)
 			text[i] = ' ';
 }
 
+static char *print(struct arena *arena, const char *fmt, va_list ap)
+{
+	va_list again;
+	va_copy(again, ap);
+	int len = vsnprintf(NULL, 0, fmt, ap);
+	char *text = arena_alloc(arena, len < 0 ? 1 : (size_t)len + 1);
+	if (len > 0)
+		vsnprintf(text, (size_t)len + 1, fmt, again);
+	va_end(again);
+	return text;
+}
+
 void mistakes_add(struct mistakes *mistakes, int line, int column, const char *fmt, ...)
 {
 	size_t n = mistakes->n++;
 	if (n >= SHOWN_MAX)
 		return;
-	struct buf text = BUF_INIT;
 	va_list ap;
 	va_start(ap, fmt);
-	buf_vprintf(&text, fmt, ap);
+	char *message = print(mistakes->arena, fmt, ap);
 	va_end(ap);
-	char *message = arena_copy(mistakes->arena, text.data, text.failed ? 0 : text.len);
-	flatten(message, text.failed ? 0 : text.len);
-	buf_release(&text);
+	flatten(message, strlen(message));
+	/* Its text was put together where memory can run out. */
+	if (!*message)
+		message = "out of memory";
 	mistakes->list[n] =
 	    (struct mistake){.line = line, .column = column, .order = n, .message = message};
 }

@@ -278,6 +278,7 @@ void option_print_text(const char *text, struct buf *out)
 		p += n ? n : 1;
 	}
 	buf_putc(out, '"');
+	out->failed |= literal.failed;
 	buf_release(&literal);
 }
 
@@ -286,6 +287,7 @@ static void print_string(const char *text, struct buf *out)
 	struct buf shown = BUF_INIT;
 	dsn_mask(text ? text : "", &shown);
 	option_print_text(buf_str(&shown), out);
+	out->failed |= shown.failed;
 	buf_release(&shown);
 }
 

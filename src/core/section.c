@@ -5,6 +5,7 @@
 #include "option.h"
 #include "suggest.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct reader {
@@ -28,11 +29,10 @@ static const char *below(const struct cqrs_option *option, const char *prefix)
 
 static const char *join(struct reader *r, const char *prefix, const char *key)
 {
-	struct buf name = BUF_INIT;
-	buf_printf(&name, "%s%s%s", prefix, *prefix ? "." : "", key);
-	const char *copy = arena_copy(r->arena, name.data, name.len);
-	buf_release(&name);
-	return copy;
+	size_t size = strlen(prefix) + strlen(key) + 2;
+	char *name = arena_alloc(r->arena, size);
+	snprintf(name, size, "%s%s%s", prefix, *prefix ? "." : "", key);
+	return name;
 }
 
 /* ---- names that nobody knows ---- */

@@ -59,6 +59,7 @@ static void print_map(const struct cqrs_option *option, const void *values, int 
 		else
 			dsn_mask(pair->value, &shown);
 		option_print_text(buf_str(&shown), out);
+		out->failed |= shown.failed;
 		buf_putc(out, '\n');
 		buf_release(&shown);
 	}
@@ -101,6 +102,7 @@ void section_help(const struct cqrs_option *options, struct buf *out)
 		           o->help);
 		if (range.len)
 			buf_printf(out, " (%s)", buf_str(&range));
+		out->failed |= range.failed;
 		buf_puts(out, o->initial ? "\n" : ", required\n");
 		buf_release(&range);
 	}

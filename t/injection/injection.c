@@ -37,21 +37,14 @@ static struct {
 	_Atomic(bool) is_armed;
 } state;
 
-static _Thread_local int paused;
-
-void injection_pause(void)
+void injection_end(void)
 {
-	paused++;
-}
-
-void injection_resume(void)
-{
-	paused--;
+	state.is_armed = false;
 }
 
 bool injection_fails(const char *function)
 {
-	if (paused || !state.is_armed)
+	if (!state.is_armed)
 		return false;
 	unsigned long call = ++state.calls;
 	if (!state.n || (state.on ? call < state.n : call != state.n))
@@ -180,7 +173,8 @@ static enum verdict fork_nth(const struct injection_scenario *scenario, unsigned
 static unsigned long fork_all(const struct injection_scenario *scenario, bool on,
                               unsigned long *tried, unsigned long *reached)
 {
-	unsigned long failed = 0, step = scenario->every ? scenario->every : 1;
+	const char *all = getenv("ALL");
+	unsigned long failed = 0, step = scenario->every && !all ? scenario->every : 1;
 	for (unsigned long n = 1;; n += step) {
 		enum verdict verdict = fork_nth(scenario, n, on);
 		if (verdict == NOT_REACHED)

@@ -23,7 +23,8 @@ struct injection_scenario {
 	bool (*run)(void);
 	bool is_start;    /* giving up by exit(1) with a message is fine */
 	bool has_threads; /* that outlive it: the process that forks cannot have run it */
-	unsigned every;   /* a server takes its time: only each so many-th n; 0: all */
+	unsigned every;   /* a server takes its time: only each so many-th n, unless ALL is in the
+	                     environment; 0: all */
 };
 
 struct injection {
@@ -38,9 +39,8 @@ extern const struct injection injection;
 
 /* Whether the call at hand is to fail; from any thread. */
 bool injection_fails(const char *function);
-/* Between these two nothing is counted and nothing fails: what a test does on its own account. */
-void injection_pause(void);
-void injection_resume(void);
+/* From here on nothing fails any more in this run: the trouble is over. */
+void injection_end(void);
 
 /*
  * Whether a result is that of the first run, in which nothing failed; `which` tells apart those of
