@@ -181,7 +181,7 @@ injection: $(INJECT)
 	@echo $(INJECT) | xargs -n 1 -P $(JOBS) sh -c '"$$0" || exit 255'
 
 .PHONY: check-injection
-check-injection: need-check ## the n-th call that can fail does, for all n, under ASan and UBSan
+check-injection: need-check ## the n-th call that can fail does, under ASan and UBSan; ALL=1: for really all n
 	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" injection
 
 .PHONY: model

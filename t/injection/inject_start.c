@@ -162,13 +162,22 @@ static bool starts_the_query_modules(void)
 	return ok;
 }
 
+static bool makes_a_loop(void)
+{
+	struct loop *loop = loop_new();
+	loop_free(loop);
+	return loop;
+}
+
 static const struct injection_scenario scenarios[] = {
     {.name = "reads a configuration", .run = reads_a_configuration, .is_start = true},
     {.name = "tells what is wrong", .run = tells_what_is_wrong, .is_start = true},
-    {.name = "starts the query modules",
-     .run = starts_the_query_modules,
-     .is_start = true,
-     .every = 17},
+    {.name = "makes a loop", .run = makes_a_loop, .is_start = true},
+    {
+        .name = "starts the query modules",
+        .run = starts_the_query_modules,
+        .is_start = true,
+    },
     {.name = NULL},
 };
 

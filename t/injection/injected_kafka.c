@@ -70,6 +70,14 @@ INJECT(rd_kafka_resp_err_t, rd_kafka_query_watermark_offsets,
 INJECT(rd_kafka_resp_err_t, rd_kafka_get_watermark_offsets,
        (rd_kafka_t * rk, const char *topic, int32_t partition, int64_t *low, int64_t *high),
        (rk, topic, partition, low, high), REFUSED)
+INJECT(rd_kafka_resp_err_t, rd_kafka_assignment,
+       (rd_kafka_t * rk, rd_kafka_topic_partition_list_t **out), (rk, out), REFUSED)
+INJECT(rd_kafka_resp_err_t, rd_kafka_committed,
+       (rd_kafka_t * rk, rd_kafka_topic_partition_list_t *partitions, int timeout_ms),
+       (rk, partitions, timeout_ms), RD_KAFKA_RESP_ERR__TIMED_OUT)
+INJECT(rd_kafka_resp_err_t, rd_kafka_list_groups,
+       (rd_kafka_t * rk, const char *group, const struct rd_kafka_group_list **out, int timeout_ms),
+       (rk, group, out, timeout_ms), RD_KAFKA_RESP_ERR__TIMED_OUT)
 INJECT(rd_kafka_topic_t *, rd_kafka_topic_new,
        (rd_kafka_t * rk, const char *name, rd_kafka_topic_conf_t *conf), (rk, name, conf), NULL)
 

@@ -94,7 +94,14 @@ INJECT(struct event_base *, event_base_new_with_config, (const struct event_conf
 INJECT(struct event *, event_new,
        (struct event_base * base, evutil_socket_t fd, short what, event_callback_fn fn, void *arg),
        (base, fd, what, fn, arg), NULL)
-INJECT(int, event_add, (struct event * event, const struct timeval *timeout), (event, timeout), -1)
+/* A timer's room in the heap was reserved when its loop was made: it fails with memory alone. */
+int injected_event_add(struct event *event, const struct timeval *timeout);
+int injected_event_add(struct event *event, const struct timeval *timeout)
+{
+	if (event_get_fd(event) >= 0 && injection_fails("event_add"))
+		return -1;
+	return event_add(event, timeout);
+}
 
 /* ---- libyaml ---- */
 

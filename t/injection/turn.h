@@ -20,11 +20,13 @@ static inline void turn(struct loop *loop)
 static inline bool turn_until(struct loop *loop, turn_until_fn *holds, void *arg, int64_t us)
 {
 	int64_t until = loop_now(loop) + us;
-	while (!holds(arg)) {
+	for (int i = 1; !holds(arg); i++) {
 		if (loop_now(loop) >= until)
 			return false;
 		turn(loop);
-		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+		/* Most of it is there at once. */
+		if (i % 8 == 0)
+			nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
 	}
 	return true;
 }

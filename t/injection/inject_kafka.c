@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* Records to Kafka and messages from it, against an embedded broker in a process of its own. */
+#include "injection.h"
+
+#include "kafka_embedded.h"
+#include "kafka_sink.h"
+#include "kafka_source.h"
+#include "turn.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TROUBLE_US  500000
+#define PATIENCE_US 90000000
+#define N_SENT      3
+#define N_MESSAGES  6 /* in "read": those of two rounds */
+
+static char brokers[64];
+static pid_t broker_pid;
+
+static void must_happen(struct loop *loop, turn_until_fn *happened, void *arg)
+{
+	if (turn_until(loop, happened, arg, TROUBLE_US))
+		return;
+	injection_end();
+	MUST(turn_until(loop, happened, arg, PATIENCE_US));
+}
+
+/* ---- to Kafka ---- */
+
+struct sending {
+	struct loop *loop;
+	struct kafka_sink *sink;
+	struct sent {
+		struct kafka_record record;
+		int calls;
+		bool is_stored;
+	} sent[N_SENT];
+};
+
+static void on_sent(struct kafka_record *record, int32_t partition, int64_t offset,
+                    const char *error)
+{
+	struct sent *sent = (struct sent *)record;
+	MUST(error || (partition >= 0 && offset >= 0));
+	sent->calls++;
+	sent->is_stored = !error;
+}
+
+static bool all_sent(void *arg)
+{
+	struct sending *s = arg;
+	for (int i = 0; i < N_SENT; i++)
+		if (!s->sent[i].calls)
+			return false;
+	return true;
+}
+
+/* Whether all are stored. */
+static bool send_all(struct sending *s, const char *topic)
+{
+	static const struct cqrs_header header = {"h", "1", 1};
+	bool ok = true;
+	for (int i = 0; i < N_SENT; i++) {
+		s->sent[i] = (struct sent){.record = {.topic = topic,
+		                                      .key = "key",
+		                                      .key_len = 3,
+		                                      .value = "value",
+		                                      .value_len = 5,
+		                                      .headers = &header,
+		                                      .n_headers = 1,
+		                                      .done = on_sent}};
+		if (!kafka_sink_send(s->sink, &s->sent[i].record))
+			s->sent[i].calls = 1;
+	}
+	must_happen(s->loop, all_sent, s);
+	for (int i = 0; i < N_SENT; i++) {
+		MUST(s->sent[i].calls == 1);
+		ok &= s->sent[i].is_stored;
+	}
+	MUST(kafka_sink_in_flight(s->sink) == 0);
+	return ok;
+}
+
+static bool send_to(const char *topic)
+{
+	static const struct kafka_sink_config config = {.brokers = brokers, .queue_bytes = 1 << 20};
+	struct sending s = {.loop = loop_new()};
+	s.sink = s.loop ? kafka_sink_new(s.loop, &config, NULL) : NULL;
+	bool ok = s.sink;
+	if (ok) {
+		ok = send_all(&s, topic);
+		injection_end();
+		MUST(send_all(&s, topic));
+	}
+	kafka_sink_free(s.sink);
+	loop_free(s.loop);
+	return ok;
+}
+
+static bool sends(void)
+{
+	return send_to("sent");
+}
+
+/* ---- from Kafka ---- */
+
+struct reading {
+	struct loop *loop;
+	struct kafka_source *source;
+	struct kafka_position positions[KAFKA_EMBEDDED_PARTITIONS];
+	int n_read;
+	int64_t next[KAFKA_EMBEDDED_PARTITIONS];
+	size_t n_headers;
+};
+
+static void on_assigned(void *owner, const struct kafka_position *list, size_t n)
+{
+	struct reading *r = owner;
+	MUST(n <= KAFKA_EMBEDDED_PARTITIONS);
+	for (size_t i = 0; i < n; i++) {
+		r->positions[i] = list[i];
+		r->positions[i].offset = r->next[list[i].partition];
+	}
+	kafka_source_start(r->source, r->positions, n);
+}
+
+static void on_revoked(void *owner, const char *lost)
+{
+	struct reading *r = owner;
+	(void)lost;
+	kafka_source_release(r->source);
+}
+
+static void on_messages(void *owner, int lane)
+{
+	struct reading *r = owner;
+	struct kafka_message message;
+	struct cqrs_header *headers;
+	size_t n;
+	while (kafka_source_take(r->source, lane, &message, 1)) {
+		const struct cqrs_message *m = &message.message;
+		MUST(message.kind != KAFKA_LOST);
+		if (message.kind == KAFKA_END)
+			continue;
+		MUST(m->offset == r->next[m->partition]++);
+		MUST(m->value_len == 5 && memcmp(m->value, "value", 5) == 0);
+		if (kafka_message_headers(&message, &headers, &n)) {
+			r->n_headers += n;
+			free(headers);
+		}
+		kafka_message_free(&message);
+		r->n_read++;
+	}
+}
+
+static void on_doubt(void *owner)
+{
+	(void)owner;
+}
+
+static void on_brokers(void *owner, const char *why_not)
+{
+	(void)owner;
+	(void)why_not;
+}
+
+static bool all_read(void *arg)
+{
+	struct reading *r = arg;
+	return r->n_read == N_MESSAGES;
+}
+
+static bool begin_reading(struct reading *r)
+{
+	static const struct kafka_source_events events = {.on_assigned = on_assigned,
+	                                                  .on_revoked = on_revoked,
+	                                                  .on_messages = on_messages,
+	                                                  .on_doubt = on_doubt,
+	                                                  .on_brokers = on_brokers};
+	static const char *const topics[] = {"read"};
+	static char group[32];
+	static unsigned runs;
+	static struct kafka_source_config config = {.brokers = brokers,
+	                                            .group = group,
+	                                            .topics = topics,
+	                                            .n_topics = 1,
+	                                            .lanes = 2,
+	                                            .session_timeout_us = 6000000,
+	                                            .queue_bytes = 1 << 20};
+	/* A group of its own: nobody has to be waited for. */
+	snprintf(group, sizeof group, "g%d-%u", (int)getpid(), runs++);
+	*r = (struct reading){.loop = loop_new()};
+	r->source = r->loop ? kafka_source_new(r->loop, &config, &events, r) : NULL;
+	return r->source && kafka_source_open(r->source);
+}
+
+static void end_reading(struct reading *r)
+{
+	kafka_source_free(r->source);
+	loop_free(r->loop);
+}
+
+static bool opens(void)
+{
+	struct reading r;
+	bool ok = begin_reading(&r);
+	end_reading(&r);
+	return ok;
+}
+
+static bool reads(void)
+{
+	struct reading r;
+	bool ok = begin_reading(&r);
+	if (ok)
+		must_happen(r.loop, all_read, &r);
+	MUST(!ok || r.n_headers <= N_MESSAGES);
+	end_reading(&r);
+	return ok;
+}
+
+/* ---- the broker ---- */
+
+/* In the process of the broker, which lives as long as ours. */
+static void be_broker(int answer)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	struct kafka_embedded *broker = kafka_embedded_new();
+	MUST(broker && kafka_embedded_add_topic(broker, "sent") &&
+	     kafka_embedded_add_topic(broker, "read"));
+	snprintf(brokers, sizeof brokers, "%s", kafka_embedded_brokers(broker));
+	MUST(send_to("read"));
+	MUST(write(answer, brokers, sizeof brokers) == (ssize_t)sizeof brokers);
+	for (;;)
+		pause();
+}
+
+static void start(void)
+{
+	int answer[2];
+	MUST(pipe(answer) == 0);
+	broker_pid = fork();
+	MUST(broker_pid >= 0);
+	if (broker_pid == 0)
+		be_broker(answer[1]);
+	MUST(read(answer[0], brokers, sizeof brokers) == (ssize_t)sizeof brokers);
+	close(answer[0]);
+	close(answer[1]);
+}
+
+static void stop(void)
+{
+	kill(broker_pid, SIGKILL);
+	waitpid(broker_pid, NULL, 0);
+}
+
+static const struct injection_scenario scenarios[] = {
+    {.name = "sends", .run = sends, .has_threads = true},
+    {.name = "opens", .run = opens, .has_threads = true},
+    {.name = "reads", .run = reads, .has_threads = true, .every = 9},
+    {.name = NULL},
+};
+
+const struct injection injection = {
+    .name = "kafka", .scenarios = scenarios, .start = start, .stop = stop};

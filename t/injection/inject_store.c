@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* The writer and the pool against a real PostgreSQL: each batch once, each query answered once. */
+#include "injection.h"
+
+#include "../unit/pg_server.h"
+#include "batch.h"
+#include "partition.h"
+#include "pg_pool.h"
+#include "pg_writer.h"
+#include "schema.h"
+#include "turn.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define TROUBLE_US  300000
+#define PATIENCE_US 90000000
+
+/* What both need. */
+struct base {
+	struct loop *loop;
+	struct metrics *metrics;
+	struct health *health;
+};
+
+static bool begin(struct base *b)
+{
+	b->loop = loop_new();
+	b->metrics = b->loop ? metrics_new() : NULL;
+	b->health = b->metrics ? health_new(b->loop) : NULL;
+	return b->health;
+}
+
+static void end(struct base *b)
+{
+	health_free(b->health);
+	metrics_free(b->metrics);
+	loop_free(b->loop);
+}
+
+/* If it does not happen while calls fail, it does when that is over. */
+static void must_happen(struct base *b, turn_until_fn *happened, void *arg)
+{
+	if (turn_until(b->loop, happened, arg, TROUBLE_US))
+		return;
+	injection_end();
+	MUST(turn_until(b->loop, happened, arg, PATIENCE_US));
+}
+
+/* ---- the writer ---- */
+
+static const struct cqrs_column columns[] = {{.name = "n", .type = CQRS_INT4, .key = true},
+                                             {.name = "v", .type = CQRS_FLOAT8},
+                                             {.name = NULL}};
+static const struct cqrs_table_def def = {"plain", columns, CQRS_DUPLICATE_IGNORE};
+static const enum cqrs_type one_int[] = {CQRS_INT4};
+static const Oid int_oid[] = {23};
+static const struct cqrs_statement visit = {
+    .sql = "UPDATE visits SET n = n + 1 WHERE id = $1 AND n >= 0",
+    .n_params = 1,
+    .types = (Oid *)(uintptr_t)int_oid,
+    .param_types = one_int};
+static const char *const topics[] = {"t"};
+
+static const char ddl[] = "CREATE SCHEMA cqrs;"
+                          "CREATE TABLE plain (n int PRIMARY KEY, v float8 CHECK (v < 1000));"
+                          "CREATE TABLE loose (n int);"
+                          "CREATE TABLE visits (id int PRIMARY KEY, n int NOT NULL DEFAULT 0);"
+                          "INSERT INTO visits VALUES (1);";
+static const char reset[] = "TRUNCATE plain, cqrs.dead_letters, cqrs.outbox, cqrs.offsets;"
+                            "UPDATE visits SET n = 0;"
+                            "INSERT INTO cqrs.offsets VALUES ('g', 't', 0, 10)";
+static const char stand[] =
+    "SELECT concat_ws(' | ', (SELECT string_agg(n || ':' || v, ' ' ORDER BY n) FROM plain),"
+    " (SELECT n FROM visits),"
+    " (SELECT string_agg(concat_ws(',', \"offset\", part_index, sqlstate, headers), ' ' ORDER BY "
+    "\"offset\", part_index) FROM cqrs.dead_letters),"
+    " (SELECT count(*) FROM cqrs.outbox),"
+    " (SELECT next_offset FROM cqrs.offsets))";
+
+struct write {
+	struct base base;
+	struct partition partition;
+	struct cqrs_table *table;
+	struct cqrs_batch *batch;
+	struct pg_writer *writer;
+	int64_t offset;
+	int done;
+};
+
+static void append(struct write *w, int n, double v)
+{
+	cqrs_append(w->batch, w->table, (struct cqrs_value[]){cqrs_int4(n), cqrs_float8(v)});
+}
+
+/* Good ones, one with a bad part, one of statements, one that is refused. */
+static void decide(struct write *w, int n)
+{
+	static const struct cqrs_header header = {"h", "1", 1};
+	const struct cqrs_value one = cqrs_int4(1), no_such = cqrs_int4(2);
+	w->batch->messages[w->batch->n_messages - 1].kafka.message.headers = &header;
+	w->batch->messages[w->batch->n_messages - 1].kafka.message.n_headers = 1;
+	if (n == 1) {
+		cqrs_element(w->batch, 0, NULL, 0);
+		append(w, 1, 0.5);
+		cqrs_element(w->batch, 1, NULL, 0);
+		append(w, 2, 1000);
+	} else if (n == 2) {
+		cqrs_execute(w->batch, &visit, &one, 1, "not there");
+		cqrs_publish(w->batch, "events", "k", "{}");
+	} else if (n == 3) {
+		cqrs_execute(w->batch, &visit, &no_such, 1, "not there");
+	} else if (n == 4) {
+		cqrs_refuse(w->batch, "no");
+	} else {
+		append(w, n, n);
+	}
+}
+
+static bool take(struct write *w, int n)
+{
+	struct kafka_message msg = {
+	    .message = {.topic = topics[0], .offset = w->offset, .value = "v", .value_len = 1}};
+	if (!batch_begin(w->batch, &msg, &w->partition))
+		return false;
+	decide(w, n);
+	if (!batch_end(w->batch))
+		return false;
+	w->offset++;
+	return true;
+}
+
+static void fill(struct write *w, int from, int to)
+{
+	while (from < to) {
+		if (take(w, from))
+			from++;
+		else
+			injection_end();
+	}
+}
+
+static void on_stored(void *owner, struct pg_writer *writer, struct cqrs_batch *batch, bool fenced)
+{
+	struct write *w = owner;
+	MUST(pg_writer_is_idle(writer));
+	MUST(batch == w->batch && !fenced);
+	w->done++;
+}
+
+static bool is_done(void *arg)
+{
+	struct write *w = arg;
+	return w->done;
+}
+
+static void store(struct write *w)
+{
+	w->done = 0;
+	pg_writer_store(w->writer, w->batch);
+	must_happen(&w->base, is_done, w);
+	MUST(w->done == 1);
+	batch_clear(w->batch);
+}
+
+static bool start_writer(struct write *w)
+{
+	static struct pg_writer_config config = {.name = "writer",
+	                                         .group = "g",
+	                                         .topics = topics,
+	                                         .redriven_by = "me",
+	                                         .timeout_us = 20000000,
+	                                         .max_statements = 8};
+	config.dsn = pg_server_dsn;
+	*w = (struct write){.partition = {.position = {.offset = 10}, .topic = topics[0]},
+	                    .offset = 10};
+	w->table = begin(&w->base) ? batch_table_new(&def, 0) : NULL;
+	w->batch = w->table ? batch_new(&w->table, 1) : NULL;
+	w->writer = w->batch ? pg_writer_new(w->base.loop, &config, w->base.metrics, w->base.health,
+	                                     on_stored, w)
+	                     : NULL;
+	return w->writer;
+}
+
+static void end_writer(struct write *w)
+{
+	pg_writer_free(w->writer);
+	batch_free(w->batch);
+	batch_table_free(w->table);
+	end(&w->base);
+}
+
+static bool stores_from(int first, int last, const char *expected)
+{
+	struct write w;
+	pg_server_exec(reset);
+	bool ok = start_writer(&w);
+	if (ok) {
+		fill(&w, first, last);
+		store(&w);
+		/* Another, with all that is prepared. */
+		fill(&w, 100 + first, 100 + last);
+		store(&w);
+		char *is = pg_server_query(stand);
+		if (!is || strcmp(is, expected) != 0)
+			fprintf(stderr, "stored: %s\nnot:    %s\n", is, expected);
+		MUST(is && strcmp(is, expected) == 0);
+		free(is);
+	}
+	end_writer(&w);
+	return ok;
+}
+
+static bool stores_rows(void)
+{
+	return stores_from(10, 13, "10:10 11:11 12:12 110:110 111:111 112:112 | 0 | 0 | 16");
+}
+
+static bool stores_what_is_refused_and_what_is_not(void)
+{
+	return stores_from(0, 5,
+	                   "0:0 1:0.5 100:100 101:101 102:102 103:103 104:104 | 1 | "
+	                   "11,1,23514,{\"h\": \"1\"} 13,{\"h\": \"1\"} 14,{\"h\": \"1\"} | 1 | "
+	                   "20");
+}
+
+/* ---- the pool ---- */
+
+enum { NUMBERS, MISTAKE, STREAM, N_ASKED };
+
+struct asked {
+	struct pg_query query;
+	struct pool *pool;
+	int64_t sum;
+	int done;
+	enum pg_answer answer;
+};
+
+struct pool {
+	struct base base;
+	struct pg_pool *pool;
+	struct asked asked[N_ASKED];
+	bool after; /* nothing fails any more */
+};
+
+static void on_result(struct pg_query *query, const PGresult *result)
+{
+	struct asked *asked = (struct asked *)query;
+	MUST(!asked->done);
+	for (int i = 0; i < PQntuples(result); i++)
+		asked->sum += ntohl(*(const uint32_t *)(const void *)PQgetvalue(result, i, 0));
+}
+
+static void on_done(struct pg_query *query, enum pg_answer answer, const struct pg_error *error)
+{
+	struct asked *asked = (struct asked *)query;
+	(void)error;
+	asked->done++;
+	asked->answer = answer;
+}
+
+static bool all_done(void *arg)
+{
+	struct pool *p = arg;
+	for (int i = 0; i < N_ASKED; i++)
+		if (!p->asked[i].done)
+			return false;
+	return true;
+}
+
+static void ask(struct pool *p)
+{
+	static const char *const sql[] = {
+	    [NUMBERS] = "SELECT n FROM generate_series(1, 10) n WHERE n > $1",
+	    [MISTAKE] = "SELECT 1 / (n - 5) FROM generate_series(1, 10) n WHERE n > $1",
+	    [STREAM] = "SELECT n FROM generate_series(1, 300) n WHERE n > $1"};
+	static const char zero[4];
+	static const char *const values[] = {zero};
+	static const int lengths[] = {4};
+	for (int i = 0; i < N_ASKED; i++) {
+		p->asked[i] =
+		    (struct asked){.pool = p,
+		                   .query = {.sql = sql[i],
+		                             .n_params = 1,
+		                             .types = int_oid,
+		                             .values = values,
+		                             .lengths = lengths,
+		                             .deadline = loop_now(p->base.loop) + PATIENCE_US,
+		                             .stream = i == STREAM,
+		                             .on_result = on_result,
+		                             .done = on_done}};
+		if (!pg_pool_submit(p->pool, &p->asked[i].query))
+			p->asked[i].done = 1, p->asked[i].answer = PG_ANSWER_AWAY;
+	}
+	must_happen(&p->base, all_done, p);
+	for (int i = 0; i < N_ASKED; i++)
+		MUST(p->asked[i].done == 1);
+}
+
+/* Whether all was answered; what was is right. */
+static bool is_right(const struct pool *p)
+{
+	MUST(p->asked[NUMBERS].answer != PG_ANSWER_OK || p->asked[NUMBERS].sum == 55);
+	MUST(p->asked[STREAM].answer != PG_ANSWER_OK || p->asked[STREAM].sum == 45150);
+	MUST(p->asked[MISTAKE].answer != PG_ANSWER_OK);
+	return p->asked[NUMBERS].answer == PG_ANSWER_OK &&
+	       p->asked[STREAM].answer == PG_ANSWER_OK &&
+	       p->asked[MISTAKE].answer == PG_ANSWER_REFUSED;
+}
+
+static bool answers(void)
+{
+	static struct pg_pool_config config = {
+	    .connections = 1, .streams = 1, .timeout_us = 20000000, .max_waiting = 10};
+	struct pool p = {.pool = NULL};
+	config.dsn = pg_server_dsn;
+	bool ok = begin(&p.base);
+	if (ok)
+		p.pool = pg_pool_new(p.base.loop, &config, p.base.metrics, p.base.health);
+	ok = p.pool;
+	if (ok) {
+		ask(&p);
+		ok = is_right(&p);
+		injection_end();
+		ask(&p);
+		MUST(is_right(&p));
+	}
+	pg_pool_free(p.pool);
+	end(&p.base);
+	return ok;
+}
+
+/* ---- the server ---- */
+
+static void start(void)
+{
+	pg_server_start("inject_store");
+	pg_server_exec(ddl);
+	for (const struct schema_file *file = schema_files; file->number; file++)
+		pg_server_exec(file->text);
+}
+
+static const struct injection_scenario scenarios[] = {
+    {.name = "stores rows", .run = stores_rows},
+    {.name = "stores what is refused and what is not",
+     .run = stores_what_is_refused_and_what_is_not,
+     .every = 3},
+    {.name = "answers", .run = answers},
+    {.name = NULL},
+};
+
+const struct injection injection = {
+    .name = "store", .scenarios = scenarios, .start = start, .stop = pg_server_stop};
