@@ -121,7 +121,7 @@ static void call_sift(const struct attempt *attempt, struct buf *sql)
 			if (c->references)
 				add_reference(refs, table, c);
 	}
-	if (!tables.len)
+	if (!tables.len && !tables.failed)
 		return;
 	buf_puts(sql, "SELECT * FROM cqrs.sift(");
 	end_array(sql, &tables, "integer", ", ");
