@@ -13,21 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TROUBLE_US  500000
-#define PATIENCE_US 90000000
-#define N_SENT      3
-#define N_MESSAGES  6 /* in "read": those of two rounds */
+#define N_SENT     3
+#define N_MESSAGES 6 /* in "read": those of two rounds */
 
 static char brokers[64];
 static pid_t broker_pid;
-
-static void must_happen(struct loop *loop, turn_until_fn *happened, void *arg)
-{
-	if (turn_until(loop, happened, arg, TROUBLE_US))
-		return;
-	injection_end();
-	MUST(turn_until(loop, happened, arg, PATIENCE_US));
-}
 
 /* ---- to Kafka ---- */
 

@@ -13,9 +13,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define TROUBLE_US  300000
-#define PATIENCE_US 90000000
-
 /* What both need. */
 struct base {
 	struct loop *loop;
@@ -36,15 +33,6 @@ static void end(struct base *b)
 	health_free(b->health);
 	metrics_free(b->metrics);
 	loop_free(b->loop);
-}
-
-/* If it does not happen while calls fail, it does when that is over. */
-static void must_happen(struct base *b, turn_until_fn *happened, void *arg)
-{
-	if (turn_until(b->loop, happened, arg, TROUBLE_US))
-		return;
-	injection_end();
-	MUST(turn_until(b->loop, happened, arg, PATIENCE_US));
 }
 
 /* ---- the writer ---- */
@@ -158,7 +146,7 @@ static void store(struct write *w)
 {
 	w->done = 0;
 	pg_writer_store(w->writer, w->batch);
-	must_happen(&w->base, is_done, w);
+	must_happen(w->base.loop, is_done, w);
 	MUST(w->done == 1);
 	batch_clear(w->batch);
 }
@@ -292,7 +280,7 @@ static void ask(struct pool *p)
 		if (!pg_pool_submit(p->pool, &p->asked[i].query))
 			p->asked[i].done = 1, p->asked[i].answer = PG_ANSWER_AWAY;
 	}
-	must_happen(&p->base, all_done, p);
+	must_happen(p->base.loop, all_done, p);
 	for (int i = 0; i < N_ASKED; i++)
 		MUST(p->asked[i].done == 1);
 }

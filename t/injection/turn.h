@@ -3,11 +3,15 @@
 #ifndef TURN_H
 #define TURN_H
 
+#include "injection.h"
 #include "loop.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
 #include <time.h>
+
+#define TROUBLE_US  400000
+#define PATIENCE_US 90000000
 
 typedef bool turn_until_fn(void *arg);
 
@@ -29,6 +33,15 @@ static inline bool turn_until(struct loop *loop, turn_until_fn *holds, void *arg
 			nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
 	}
 	return true;
+}
+
+/* If it does not happen while calls fail, it does when that is over. */
+static inline void must_happen(struct loop *loop, turn_until_fn *happened, void *arg)
+{
+	if (turn_until(loop, happened, arg, TROUBLE_US))
+		return;
+	injection_end();
+	MUST(turn_until(loop, happened, arg, PATIENCE_US));
 }
 
 #endif
