@@ -175,7 +175,11 @@ void http_respond_problem(struct http_request *req, int status, const char *code
 	                              .instance = req->path[0] ? req->path : NULL,
 	                              .trace_id = http_request_trace_id(req),
 	                          });
-	http_respond(req, status, HTTP_PROBLEM_TYPE, body.data, body.len);
+	/* Without memory for its text the status says enough. */
+	if (body.failed)
+		http_respond(req, status, NULL, NULL, 0);
+	else
+		http_respond(req, status, HTTP_PROBLEM_TYPE, body.data, body.len);
 	buf_release(&body);
 }
 
