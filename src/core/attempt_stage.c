@@ -3,46 +3,11 @@
 #include "attempt.h"
 
 #include "pg_conn.h"
+#include "pg_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const pg_types[] = {
-    [CQRS_BOOL] = "boolean",
-    [CQRS_INT2] = "smallint",
-    [CQRS_INT4] = "integer",
-    [CQRS_INT8] = "bigint",
-    [CQRS_FLOAT4] = "real",
-    [CQRS_FLOAT8] = "double precision",
-    [CQRS_NUMERIC] = "numeric",
-    [CQRS_TEXT] = "text",
-    /* As received, so that malformed JSON is refused one row at a time, in cqrs.store(). */
-    [CQRS_JSONB] = "bytea",
-    [CQRS_UUID] = "uuid",
-    [CQRS_BYTEA] = "bytea",
-    [CQRS_TIMESTAMPTZ] = "timestamptz",
-};
-
-static void add_identifier(struct buf *sql, const char *name)
-{
-	char *quoted = pg_quote_identifier(name);
-	if (quoted)
-		buf_puts(sql, quoted);
-	else
-		sql->failed = true;
-	free(quoted);
-}
-
-static void add_literal(struct buf *sql, struct buf *text)
-{
-	char *quoted = pg_quote_literal(buf_str(text));
-	if (quoted && !text->failed)
-		buf_puts(sql, quoted);
-	else
-		sql->failed = true;
-	free(quoted);
-}
 
 static void fill_stage(struct attempt *attempt, int i, struct buf *sql)
 {
@@ -50,8 +15,11 @@ static void fill_stage(struct attempt *attempt, int i, struct buf *sql)
 	buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS cqrs_stage_%d (cqrs_n integer", i);
 	for (const struct cqrs_column *c = table->def->columns; c->name; c++) {
 		buf_puts(sql, ", ");
-		add_identifier(sql, c->name);
-		buf_printf(sql, " %s", pg_types[c->type]);
+		pg_add_identifier(sql, c->name);
+		/* As received, so that malformed JSON is refused one row at a time, in
+		 * cqrs.store(). */
+		buf_printf(sql, " %s",
+		           c->type == CQRS_JSONB ? "bytea" : pg_value_type_name(c->type));
 	}
 	buf_puts(sql, ") ON COMMIT DELETE ROWS;");
 	/* A cqrs.store() that had to halve leaves an index. */
@@ -71,11 +39,8 @@ static void add_comma(struct buf *list)
 
 static void add_text(struct buf *list, const char *text)
 {
-	struct buf copy = BUF_INIT;
 	add_comma(list);
-	buf_puts(&copy, text);
-	add_literal(list, &copy);
-	buf_release(&copy);
+	pg_add_literal(list, text);
 }
 
 /* What is declared as "table(column)", as the arrays that cqrs.sift() takes. */
@@ -146,9 +111,9 @@ static void add_conflict(struct buf *insert, const struct cqrs_table *table)
 	buf_printf(insert, " ON CONFLICT (%s) DO UPDATE SET ", table->key);
 	for (int i = table->n_key; i < table->n_columns; i++) {
 		buf_puts(insert, comma);
-		add_identifier(insert, table->def->columns[i].name);
+		pg_add_identifier(insert, table->def->columns[i].name);
 		buf_puts(insert, " = EXCLUDED.");
-		add_identifier(insert, table->def->columns[i].name);
+		pg_add_identifier(insert, table->def->columns[i].name);
 		comma = ", ";
 	}
 }
@@ -165,7 +130,7 @@ static void make_insert(struct buf *insert, const struct cqrs_table *table)
 		const struct cqrs_column *c = &table->def->columns[i];
 		buf_puts(insert, i ? ", " : "");
 		buf_puts(insert, c->type == CQRS_JSONB ? "convert_from(substr(" : "");
-		add_identifier(insert, c->name);
+		pg_add_identifier(insert, c->name);
 		/* The first byte of jsonb's binary form is its version. */
 		buf_puts(insert, c->type == CQRS_JSONB ? ", 2), 'UTF8')::jsonb" : "");
 	}
@@ -188,7 +153,8 @@ static void call_store(const struct attempt *attempt, int i, struct buf *sql)
 		           i, i, table->name, table->key);
 	make_insert(&insert, table);
 	buf_printf(sql, "SELECT %d AS cqrs_table, * FROM cqrs.store('cqrs_stage_%d', ", i, i);
-	add_literal(sql, &insert);
+	pg_add_literal(sql, buf_str(&insert));
+	sql->failed |= insert.failed;
 	buf_printf(sql, ", 0, %zu);", attempt->tables[i].n);
 	buf_release(&insert);
 }

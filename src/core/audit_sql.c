@@ -17,22 +17,8 @@ static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 
 static void add_name(struct buf *sql, const char *prefix, const char *name)
 {
-	char *quoted = pg_quote_identifier(name);
-	if (quoted)
-		buf_printf(sql, "%s%s", prefix, quoted);
-	else
-		sql->failed = true;
-	free(quoted);
-}
-
-static void add_literal(struct buf *sql, const char *text)
-{
-	char *quoted = pg_quote_literal(text);
-	if (quoted)
-		buf_puts(sql, quoted);
-	else
-		sql->failed = true;
-	free(quoted);
+	buf_puts(sql, prefix);
+	pg_add_identifier(sql, name);
 }
 
 static void add_stage(struct buf *sql, const struct cqrs_table *table)
@@ -99,11 +85,11 @@ void audit_setup_sql(const struct command_bus *bus, struct buf *sql)
 		const char *comma = "";
 		char *name = pg_quote_identifier(def->name);
 		buf_puts(sql, ", (to_regclass(");
-		add_literal(sql, name ? name : "");
+		pg_add_literal(sql, name ? name : "");
 		buf_puts(sql, "), ARRAY[");
 		for (const struct cqrs_column *c = def->columns; c->name && c->key; c++) {
 			buf_puts(sql, comma);
-			add_literal(sql, c->name);
+			pg_add_literal(sql, c->name);
 			comma = ", ";
 		}
 		buf_puts(sql, "]::name[])");
@@ -142,7 +128,7 @@ static bool add_ranges(struct audit *audit, struct buf *sql)
 	}
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(sql, i ? ", (" : "(");
-		add_literal(sql, ranges[i].partition->topic);
+		pg_add_literal(sql, ranges[i].partition->topic);
 		buf_printf(sql, ", %" PRId32 ", %" PRId64 "::bigint, %" PRId64 "::bigint)",
 		           ranges[i].partition->position.partition, ranges[i].low, ranges[i].high);
 	}
@@ -158,7 +144,7 @@ static void add_letters(struct audit *audit, struct buf *sql)
 	buf_puts(sql, ") AS v (topic, partition, low, high) ON d.topic = v.topic"
 	              " AND d.partition = v.partition AND d.\"offset\" BETWEEN v.low AND v.high"
 	              " WHERE d.resolution IS DISTINCT FROM 'redriven' AND d.consumer_group = ");
-	add_literal(sql, audit->config->group);
+	pg_add_literal(sql, audit->config->group);
 	buf_putc(sql, ';');
 }
 

@@ -30,16 +30,10 @@ static bool key_is_exact(const struct cqrs_table *table)
 	return bytes <= 16;
 }
 
-static bool add_name(struct buf *list, const char *name)
+static void add_name(struct buf *list, const char *name)
 {
-	char *quoted = pg_quote_identifier(name);
-	if (!quoted)
-		return false;
-	if (list->len)
-		buf_puts(list, ", ");
-	buf_puts(list, quoted);
-	free(quoted);
-	return true;
+	buf_puts(list, list->len ? ", " : "");
+	pg_add_identifier(list, name);
 }
 
 struct cqrs_table *batch_table_new(const struct cqrs_table_def *def, int index)
@@ -51,9 +45,10 @@ struct cqrs_table *batch_table_new(const struct cqrs_table_def *def, int index)
 	table->def = def;
 	table->index = index;
 	table->name = pg_quote_identifier(def->name);
-	bool ok = table->name != NULL;
-	for (const struct cqrs_column *c = def->columns; ok && c->name; c++) {
-		ok = add_name(&columns, c->name) && (!c->key || add_name(&key, c->name));
+	for (const struct cqrs_column *c = def->columns; c->name; c++) {
+		add_name(&columns, c->name);
+		if (c->key)
+			add_name(&key, c->name);
 		table->n_columns++;
 		table->n_key += c->key;
 		table->has_references |= c->references != NULL;
@@ -63,7 +58,7 @@ struct cqrs_table *batch_table_new(const struct cqrs_table_def *def, int index)
 	table->columns = columns.data;
 	table->key = key.data;
 	table->key_is_exact = table->n_key && key_is_exact(table);
-	if (!ok || columns.failed || key.failed) {
+	if (!table->name || columns.failed || key.failed) {
 		batch_table_free(table);
 		return NULL;
 	}

@@ -155,7 +155,8 @@ void pg_conn_pause(struct pg_conn *conn, bool pause);
 /* For quoting identifiers and literals from configuration; free with free(). */
 char *pg_quote_identifier(const char *name); /* "schema.table" quotes each half */
 char *pg_quote_literal(const char *text);
-/* Appends a literal. */
+/* The same, appended. */
+void pg_add_identifier(struct buf *sql, const char *name);
 void pg_add_literal(struct buf *sql, const char *text);
 
 #endif

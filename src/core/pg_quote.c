@@ -17,19 +17,24 @@ static char *take(struct buf *b)
 	return NULL;
 }
 
+void pg_add_identifier(struct buf *sql, const char *name)
+{
+	buf_putc(sql, '"');
+	for (; *name; name++) {
+		if (*name == '.')
+			buf_puts(sql, "\".\"");
+		else if (*name == '"')
+			buf_puts(sql, "\"\"");
+		else
+			buf_putc(sql, *name);
+	}
+	buf_putc(sql, '"');
+}
+
 char *pg_quote_identifier(const char *name)
 {
 	struct buf b = BUF_INIT;
-	buf_putc(&b, '"');
-	for (; *name; name++) {
-		if (*name == '.')
-			buf_puts(&b, "\".\"");
-		else if (*name == '"')
-			buf_puts(&b, "\"\"");
-		else
-			buf_putc(&b, *name);
-	}
-	buf_putc(&b, '"');
+	pg_add_identifier(&b, name);
 	return take(&b);
 }
 

@@ -12,8 +12,6 @@
 	": nothing is lost, but nothing is stored before somebody puts back what is missing, " \
 	"or grants the right; it is tried again and again"
 
-#define STAGED_BATCHES 16 /* after a duplicate, before COPY is tried again */
-
 void writer_make_metrics(struct pg_writer *writer, struct metrics *metrics)
 {
 	static const double rows[] = {1, 10, 100, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
