@@ -15,6 +15,14 @@ const char sim_sql_count[] = "UPDATE counters SET n = n + 1, last = $2 WHERE id 
 
 /* ---- transactions ---- */
 
+/* "3000" is in milliseconds, "'3s'" in seconds. */
+static int64_t read_duration(const char *text)
+{
+	char *end;
+	int64_t n = strtoll(text + (*text == '\''), &end, 10);
+	return n * (*end == 's' ? 1000 * MS : MS);
+}
+
 static enum step run_set(struct session *session, char *sql)
 {
 	static const struct {
@@ -29,7 +37,7 @@ static enum step run_set(struct session *session, char *sql)
 		size_t len = strlen(settings[i].name);
 		if (!strncmp(sql + 4, settings[i].name, len))
 			*(int64_t *)(void *)((char *)session + settings[i].offset) =
-			    strtoll(sql + 4 + len, NULL, 10) * MS;
+			    read_duration(sql + 4 + len);
 	}
 	return sql_answer_command(session, "SET");
 }

@@ -999,6 +999,10 @@ static void set_read_only(bool on)
 	pg_server_exec(on ? "ALTER SYSTEM SET default_transaction_read_only = on"
 	                  : "ALTER SYSTEM RESET default_transaction_read_only");
 	pg_server_exec("SELECT pg_reload_conf()");
+	/* New sessions learn of it first, old ones a moment later. */
+	while (pg_server_number("SELECT (current_setting('default_transaction_read_only') = 'on')"
+	                        "::int") != on)
+		usleep(10000);
 }
 
 static bool health_says(const char *words)
@@ -1017,6 +1021,7 @@ START_TEST(leaves_a_server_that_takes_no_writes_and_goes_on)
 		return; /* not a server of ours to configure */
 	ck_assert(!run_for(300000));
 	set_read_only(true);
+	ck_assert(!run_for(200000));
 	put(PLAIN, 1, 1);
 	pg_writer_store(writer, batch);
 	/* 25006 first; then the new connection finds that this is still the wrong one. */
