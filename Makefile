@@ -115,7 +115,7 @@ demo: need-demo all ## telemetry in through Kafka and out as JSON, in front of y
 	t/support/demo
 
 .PHONY: check
-check: need-check all check-unit model check-sim check-faults check-e2e ## all tests: what .ci/run runs
+check: need-check all check-unit model check-sim check-injection check-faults check-e2e ## all tests: what .ci/run runs
 
 # Several at a time, since they wait more than they work; one that fails stops the rest and
 # shows what it wrote.  The timeout is for a machine that is busy.

@@ -329,11 +329,11 @@ static void start(void)
 }
 
 static const struct injection_scenario scenarios[] = {
-    {.name = "stores rows", .run = stores_rows},
+    {.name = "stores rows", .run = stores_rows, .every = 3},
     {.name = "stores what is refused and what is not",
      .run = stores_what_is_refused_and_what_is_not,
-     .every = 3},
-    {.name = "answers", .run = answers},
+     .every = 11},
+    {.name = "answers", .run = answers, .every = 5},
     {.name = NULL},
 };
 
