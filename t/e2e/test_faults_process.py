@@ -134,18 +134,19 @@ def test_the_answer_to_a_commit_is_lost_and_the_member_lives(group, keyed):
 def test_a_rebalance_while_postgresql_is_read_only(group):
     """What is on its way from Kafka then is outdated, and what comes after it must be noticed."""
     g = group(partitions=4)
-    g.members[0].start()
+    first, second = g.members[0].start(), g.add().start()
+    wait_until(lambda: g.partitions_of(first) and g.partitions_of(second), LONG, "both have some")
     g.send(20_000)
     g.wait_until_stored()
     g.database.query("ALTER SYSTEM SET default_transaction_read_only = on")
     g.database.query("SELECT pg_reload_conf()")
     g.send(200_000)
-    wait_until(lambda: any("25006" in reason for reason in g.members[0].reasons().values()), LONG,
+    wait_until(lambda: any("25006" in reason or "read-only" in reason
+                           for reason in first.reasons().values()), LONG,
                "it says that the server is read-only")
     # All lanes are full, and both writers wait.
-    second = g.add().start(ready=False)
-    wait_until(lambda: second.is_listening() and g.partitions_of(second), LONG,
-               "the second member has partitions")
+    second.kill()
+    wait_until(lambda: len(g.partitions_of(first)) == 4, LONG, "the first has all partitions")
     g.database.query("ALTER SYSTEM RESET default_transaction_read_only")
     g.database.query("SELECT pg_reload_conf()")
     g.wait_until_stored()
