@@ -229,6 +229,9 @@ void pg_conn_sync(struct pg_conn *conn)
 		pg_conn_lose_by_libpq(conn);
 		return;
 	}
+	/* An error comes before the Sync.  All of the group is answered then, but for its end. */
+	if ((last->phase & REQUEST_SENT) && !conn->at)
+		conn->at = last;
 	/* Each in a group of its own, so that it costs nobody anything if it fails. */
 	while ((close = TAILQ_FIRST(&conn->closing))) {
 		TAILQ_REMOVE(&conn->closing, close, link);

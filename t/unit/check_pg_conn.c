@@ -2,6 +2,7 @@
 /* One PostgreSQL connection, against a real server. */
 #include "pg_conn.h"
 
+#include "pg_conn_private.h"
 #include "pg_server.h"
 
 #include <check.h>
@@ -15,12 +16,14 @@ static struct pg_conn *conn;
 static int ready, lost;
 static struct pg_error lost_error;
 static int wanted_done;
+static struct pg_request *at_ready; /* sent from inside on_ready() */
 
 static void on_ready(void *owner, struct pg_conn *c)
 {
 	(void)owner;
-	(void)c;
 	ready++;
+	if (at_ready)
+		ck_assert(pg_conn_send(c, at_ready));
 	loop_stop(loop);
 }
 
@@ -72,6 +75,7 @@ static void begin_with(const char *dsn, size_t max_statements)
 	                                 .network_timeout_us = 5000000,
 	                                 .max_statements = max_statements};
 	ready = lost = wanted_done = 0;
+	at_ready = NULL;
 	loop = loop_new();
 	conn = pg_conn_new(loop, &config, &events, NULL);
 	ck_assert_ptr_nonnull(conn);
@@ -723,6 +727,42 @@ START_TEST(drops_a_statement_whose_plan_became_invalid)
 }
 END_TEST
 
+/* The server sends an error at once, and what is sent while answers are read goes without its Sync.
+ */
+START_TEST(finishes_a_group_that_was_refused_before_its_sync)
+{
+	struct ask refused, after;
+	begin_with(pg_server_dsn, 8);
+	bound(&refused, "SELECT 1 / 0");
+	at_ready = &refused.req;
+	pg_conn_start(conn);
+	run_until(&ready, 1);
+	for (int i = 0; i < 2000 && conn->at; i++)
+		run_for(10000);
+	ck_assert_ptr_null(conn->at);
+	ck_assert_int_eq(refused.done, 0);
+	bound(&after, "SELECT 1::bigint");
+	ask_now(&after);
+	ck_assert_int_eq(refused.done, 1);
+	ck_assert_int_eq(refused.outcome, PG_REFUSED);
+	ck_assert_str_eq(refused.error.sqlstate, "22012");
+	ck_assert_int_eq(after.outcome, PG_ABORTED);
+	bound(&refused, "SELECT 1 / 0");
+	ck_assert(pg_conn_send(conn, &refused.req));
+	pg_conn_flush(conn);
+	for (int i = 0; i < 2000 && conn->at; i++)
+		run_for(10000);
+	ck_assert_ptr_null(conn->at);
+	pg_conn_sync(conn);
+	run_until(&refused.done, 1);
+	ck_assert_int_eq(refused.outcome, PG_REFUSED);
+	bound(&after, "SELECT 1::bigint");
+	ask_now(&after);
+	ck_assert_int_eq(after.outcome, PG_DONE);
+	end();
+}
+END_TEST
+
 START_TEST(tells_the_last_of_a_group_what_the_commit_refuses)
 {
 	struct ask ask, a[3];
@@ -1107,6 +1147,7 @@ static Suite *suite(void)
 	tcase_add_test(t, parses_anew_what_was_aborted);
 	tcase_add_test(t, forgets_the_least_recently_used_statement);
 	tcase_add_test(t, drops_a_statement_whose_plan_became_invalid);
+	tcase_add_test(t, finishes_a_group_that_was_refused_before_its_sync);
 	tcase_add_test(t, tells_the_last_of_a_group_what_the_commit_refuses);
 	tcase_add_test(t, keeps_the_order_of_bound_and_simple_requests);
 	tcase_add_test(t, may_send_again_inside_done);
