@@ -278,7 +278,7 @@ static int set_condition(const struct cmd *cmd, struct order *order, const char 
 
 static int set_by(const struct cmd *cmd, struct order *order, const char *by)
 {
-	size_t len = strlen(by);
+	size_t len = by ? strlen(by) : 0;
 	if (!len || len >= sizeof order->request.by || !pg_value_is_text(by, len))
 		return cmd_usage(cmd, "--by must be text of 1 to %zu bytes",
 		                 sizeof order->request.by - 1);

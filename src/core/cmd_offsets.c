@@ -194,14 +194,12 @@ static bool find(struct sources *s, const struct order *order, struct position *
 	    pg_ask(s->core->postgres.dsn, OFFSETS_SHOW_SQL, values, 1, PATIENCE_US, &why);
 	*p = (struct position){
 	    .topic = order->topic, .partition = order->partition, .next = UNKNOWN};
-	for (int i = 0; rows && i < PQntuples(rows); i++)
-		if (!strcmp(PQgetvalue(rows, i, 0), order->topic) &&
-		    atoi(PQgetvalue(rows, i, 1)) == order->partition)
-			p->next = strtoll(PQgetvalue(rows, i, 2), NULL, 10);
-	if (rows)
+	if (rows) {
+		offsets_find(rows, order->topic, order->partition, &p->next);
 		look_at_log(s, p);
-	else
+	} else {
 		fail(buf_str(&why));
+	}
 	PQclear(rows);
 	buf_release(&why);
 	return rows != NULL;

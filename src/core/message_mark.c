@@ -30,7 +30,9 @@ static uint64_t mix_bytes(uint64_t mark, const char *bytes, size_t len)
 static uint64_t mix_field(uint64_t mark, const char *bytes, size_t len)
 {
 	/* Null is another thing than empty. */
-	mark = mix(mark, bytes ? len + 1 : 0);
+	if (!bytes)
+		return mix(mark, 0);
+	mark = mix(mark, len + 1);
 	if (len <= 2 * LONGEST)
 		return mix_bytes(mark, bytes, len);
 	return mix_bytes(mix_bytes(mark, bytes, LONGEST), bytes + len - LONGEST, LONGEST);
