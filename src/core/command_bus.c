@@ -40,6 +40,14 @@ static bool take(struct bus_lane *lane)
 	return lane->n_pending > 0;
 }
 
+/* Tells the modules that something they asked for was not stored. */
+static void tell_dropped(struct command_bus *bus)
+{
+	for (int i = 0; i < bus->n_modules; i++)
+		if (bus->modules[i].module->dropped)
+			bus->modules[i].module->dropped(bus->modules[i].self);
+}
+
 bool command_bus_decide(struct command_bus *bus, struct cqrs_batch *batch,
                         const struct kafka_message *msg, struct partition *partition)
 {
@@ -56,7 +64,7 @@ bool command_bus_decide(struct command_bus *bus, struct cqrs_batch *batch,
 	topic->handle(bus->modules[topic->module].self, &message, batch);
 	free(headers);
 	if (!batch_end(batch)) {
-		bus_dropped(bus);
+		tell_dropped(bus);
 		return false;
 	}
 	metric_add(topic->messages, 1);
@@ -127,7 +135,7 @@ static bool is_drained(const struct command_bus *bus)
 void command_bus_done(struct command_bus *bus, struct cqrs_batch *batch, bool stored)
 {
 	if (batch->effects_lost || (!stored && batch->n_messages))
-		bus_dropped(bus);
+		tell_dropped(bus);
 	if (batch->n_events && stored && bus->on_events)
 		bus->on_events(bus->events_arg);
 	batch_clear(batch);
@@ -177,13 +185,6 @@ void lane_drop(struct bus_lane *lane, const struct partition *partition)
 struct bus_lane *bus_lane(const struct command_bus *bus, const struct partition *partition)
 {
 	return &bus->lanes[partition->position.partition % bus->config->writers];
-}
-
-void bus_dropped(struct command_bus *bus)
-{
-	for (int i = 0; i < bus->n_modules; i++)
-		if (bus->modules[i].module->dropped)
-			bus->modules[i].module->dropped(bus->modules[i].self);
 }
 
 struct partition *bus_partition(const struct command_bus *bus, int topic, int32_t partition)

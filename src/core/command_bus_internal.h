@@ -113,8 +113,6 @@ void lane_forget(struct bus_lane *lane);
 void lane_drop(struct bus_lane *lane, const struct partition *partition);
 struct bus_lane *bus_lane(const struct command_bus *bus, const struct partition *partition);
 struct partition *bus_partition(const struct command_bus *bus, int topic, int32_t partition);
-/* Tells the modules that something they asked for was not stored. */
-void bus_dropped(struct command_bus *bus);
 
 /* command_positions.c */
 bool positions_init(struct command_bus *bus);
