@@ -28,7 +28,6 @@ struct job {
 	uint64_t seed; /* at hand */
 	uint64_t schedules, turns, elements, faults[N_FAULTS];
 	unsigned lost, doubled;
-	bool failed;
 };
 
 struct campaign {
@@ -83,10 +82,8 @@ static int run_job(const struct campaign *campaign, int number)
 		add(job, &verdict);
 		if (verdict.failed)
 			fprintf(stderr, "sim: seed %" PRIu64 ": %s\n", seed, verdict.failure);
-		if (verdict.failed || (seed % TWICE_EVERY == 0 && !is_the_same(seed, &verdict))) {
-			job->failed = true;
+		if (verdict.failed || (seed % TWICE_EVERY == 0 && !is_the_same(seed, &verdict)))
 			return 1;
-		}
 	}
 	return 0;
 }
@@ -111,27 +108,32 @@ static pid_t start(const struct campaign *campaign, int number)
 	return pid;
 }
 
-/* The first that fails ends the others: its seed is what counts. */
-static bool wait_for_all(const struct campaign *campaign, const pid_t *pids)
+/* Which process has ended; it is not in the list from then on. */
+static int job_ended(const struct campaign *campaign, pid_t *pids, pid_t pid)
 {
-	bool ok = true;
+	int i = 0;
+	while (i < campaign->jobs - 1 && pids[i] != pid)
+		i++;
+	pids[i] = 0;
+	return i;
+}
+
+/* The first that fails, if any.  It ends the others: its seed is what counts. */
+static const struct job *wait_for_all(const struct campaign *campaign, pid_t *pids)
+{
+	const struct job *failed = NULL;
 	int status;
 	pid_t pid;
 	while ((pid = wait(&status)) > 0) {
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		const struct job *job = &campaign->shared[job_ended(campaign, pids, pid)];
+		if (failed || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 			continue;
-		for (int i = 0; i < campaign->jobs; i++) {
-			if (pids[i] == pid && ok)
-				fprintf(stderr, "sim: replay with: make sim SEED=%" PRIu64 "\n",
-				        campaign->shared[i].seed);
-			if (pids[i] == pid)
-				campaign->shared[i].failed = true;
-			else if (ok)
+		failed = job;
+		for (int i = 0; i < campaign->jobs; i++)
+			if (pids[i])
 				kill(pids[i], SIGTERM);
-		}
-		ok = false;
 	}
-	return ok;
+	return failed;
 }
 
 static void print_sum(const struct campaign *campaign, int64_t began, bool ok)
@@ -160,17 +162,12 @@ static void print_sum(const struct campaign *campaign, int64_t began, bool ok)
 }
 
 /* The timeline of a seed that failed; in a process of its own, for it may abort. */
-static void print_timelines(const struct campaign *campaign)
+static void print_timeline(uint64_t seed)
 {
-	for (int i = 0; i < campaign->jobs; i++) {
-		if (!campaign->shared[i].failed)
-			continue;
-		fflush(NULL);
-		if (fork() == 0)
-			exit(replay(campaign->shared[i].seed));
-		wait(NULL);
-		return;
-	}
+	fflush(NULL);
+	if (fork() == 0)
+		exit(replay(seed));
+	wait(NULL);
 }
 
 static int run_campaign(struct campaign *campaign)
@@ -183,11 +180,13 @@ static int run_campaign(struct campaign *campaign)
 		return 1;
 	for (int i = 0; i < campaign->jobs; i++)
 		pids[i] = start(campaign, i);
-	bool ok = wait_for_all(campaign, pids);
-	if (!ok && !campaign->brief)
-		print_timelines(campaign);
-	print_sum(campaign, began, ok);
-	return ok ? 0 : 1;
+	const struct job *failed = wait_for_all(campaign, pids);
+	if (failed && !campaign->brief)
+		print_timeline(failed->seed);
+	if (failed)
+		printf("sim: replay with: make sim SEED=%" PRIu64 "\n", failed->seed);
+	print_sum(campaign, began, !failed);
+	return failed ? 1 : 0;
 }
 
 static void parse_seeds(struct campaign *campaign, const char *text)

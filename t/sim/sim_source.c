@@ -212,12 +212,13 @@ static void on_heartbeat(void *arg)
 static void on_brokers(void *arg)
 {
 	struct kafka_source *source = arg;
-	source->brokers_away = source->sim->now < source->sim->cluster->away_until;
-	source->events->on_brokers(source->owner,
-	                           source->brokers_away ? "all brokers are away" : NULL);
-	if (source->brokers_away) {
-		timer_arm(source->brokers, source->sim->cluster->away_until - source->sim->now + 1);
+	int64_t left = source->sim->cluster->away_until - source->sim->now;
+	source->brokers_away = left > 0;
+	if (left > 0) {
+		timer_arm(source->brokers, left + 1);
+		source->events->on_brokers(source->owner, "all brokers are away");
 	} else {
+		source->events->on_brokers(source->owner, NULL);
 		source->events->on_doubt(source->owner);
 		source_wake(source);
 	}
