@@ -16,7 +16,7 @@ VERSION := 0.1.0
 
 # What this Makefile installs by itself must be there before pkg-config is asked.
 INSTALLS := all sim check check-sim check-asan check-valgrind check-unit check-e2e check-faults kill-loop \
-	    demo run bench coverage install debug
+	    demo run bench bench-instructions coverage install debug
 ifneq ($(filter $(INSTALLS),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(MAKELEVEL),0)
 NEEDED := $(shell $(NEED) build >&2 || echo failed)
@@ -47,10 +47,11 @@ CORE_OBJ := $(CORE:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/sql.o
 MOD_OBJ  := $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/obj/modules/query/%.o)
 MOD_SO   := $(COMMANDS:%=$(BUILD)/modules/command/%.so) $(QUERIES:%=$(BUILD)/modules/query/%.so)
 SIM_OBJ  := $(patsubst t/sim/%.c,$(BUILD)/obj/sim/%.o,$(wildcard t/sim/*.c))
+BENCH_OBJ := $(patsubst bench/%.c,$(BUILD)/obj/bench/%.o,$(wildcard bench/instructions*.c))
 UNIT     := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/check_*.c))
 INJECT   := $(patsubst t/injection/inject_%.c,$(BUILD)/injection/%,$(wildcard t/injection/inject_*.c))
 FUZZ     := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
-C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/sim/*.[ch] t/injection/*.[ch] t/fuzz/*.[ch] t/support/*.c)
+C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/sim/*.[ch] t/injection/*.[ch] t/fuzz/*.[ch] t/support/*.c bench/*.[ch])
 
 # The registry and --version are told what is linked in, and as what.
 $(BUILD)/obj/core/%.o: ALL_CFLAGS += -DCQRSD_VERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' \
@@ -115,7 +116,7 @@ demo: need-demo all ## telemetry in through Kafka and out as JSON, in front of y
 	t/support/demo
 
 .PHONY: check
-check: need-check all check-unit model check-sim check-injection check-faults check-e2e ## all tests: what .ci/run runs
+check: need-check all check-unit bench-instructions model check-sim check-injection check-faults check-e2e ## all tests: what .ci/run runs
 
 # Several at a time, since they wait more than they work; one that fails stops the rest and
 # shows what it wrote.  The timeout is for a machine that is busy.
@@ -189,7 +190,7 @@ model: need-model ## Spin searches the model of the write path, and refutes its 
 	@CC="$(CC)" BUILD="$(BUILD)" t/model/run
 
 .PHONY: check-valgrind
-check-valgrind: need-bench all ## leaks over a start, requests, messages and a stop
+check-valgrind: need-check all ## leaks over a start, requests, messages and a stop
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider t/e2e/test_valgrind.py
 
 .PHONY: coverage
@@ -230,6 +231,18 @@ $(BUILD)/fuzz_%: t/fuzz/fuzz_%.c $(CORE_OBJ) $(MOD_OBJ)
 .PHONY: bench
 bench: need-bench all ## how fast, against what
 	/usr/bin/python3 bench/bench
+
+# The linker shows it our own allocations.
+$(BUILD)/obj/bench/%.o: bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/instructions: $(BENCH_OBJ) $(CORE_OBJ) $(MOD_OBJ)
+	$(CC) $(CFLAGS) $(ALL_LDFLAGS) $(foreach f,malloc calloc realloc strdup,-Wl,--wrap=$(f)) -o $@ $^ $(LIBS)
+
+.PHONY: bench-instructions
+bench-instructions: need-check $(BUILD)/instructions ## what the hot parts cost in instructions; ACCEPT=1: this is right
+	bench/instructions $(BUILD)/instructions $(if $(ACCEPT),--accept)
 
 .PHONY: install
 install: all ## respects PREFIX and DESTDIR
