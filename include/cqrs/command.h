@@ -164,6 +164,17 @@ CQRS_EXPORT void cqrs_publish(struct cqrs_batch *batch, const char *topic, const
 /* Refuses the message: all its effects are dropped and it becomes a dead letter. */
 CQRS_EXPORT void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...) CQRS_PRINTF(2, 3);
 
+/* Memory is out: nothing is kept of the message, which is no fault of its, and it is decided again
+ * later. */
+CQRS_EXPORT void cqrs_no_memory(struct cqrs_batch *batch);
+
+/*
+ * The value of the message as a json_t of jansson, for json_decref().  NULL: it is no JSON, or has
+ * a member twice, and is refused; or there is no memory, see cqrs_no_memory().
+ */
+CQRS_EXPORT struct json_t *cqrs_message_json(struct cqrs_batch *batch,
+                                             const struct cqrs_message *msg);
+
 /* Refuses the element at hand: its effects are dropped and it becomes a dead letter. */
 CQRS_EXPORT void cqrs_refuse_element(struct cqrs_batch *batch, const char *fmt, ...)
     CQRS_PRINTF(2, 3);

@@ -45,6 +45,7 @@ struct cqrs_json_reader {
 	uint64_t is_object[CQRS_JSON_DEPTH / 64]; /* one bit for each open level */
 	unsigned depth;
 	unsigned char state;
+	bool no_memory; /* after CQRS_JSON_ERROR: the text may be right, it could not be read */
 };
 
 /* `text` is borrowed until the last call; no NUL needed.  Release frees what unescaping took. */

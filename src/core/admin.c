@@ -4,6 +4,7 @@
 
 #include "buf.h"
 #include "json_text.h"
+#include "json_tree.h"
 #include "log.h"
 #include "process_metrics.h"
 
@@ -44,6 +45,12 @@ struct admin {
 	int n_routes;
 };
 
+void admin_respond_no_memory(struct http_request *req)
+{
+	http_respond_problem(req, 503, "out_of_memory", NULL,
+	                     "There is no memory for the answer now; try again soon.");
+}
+
 void admin_respond(struct http_request *req, int status, json_t *json)
 {
 	struct buf body = BUF_INIT;
@@ -53,8 +60,7 @@ void admin_respond(struct http_request *req, int status, json_t *json)
 	if (!body.failed)
 		http_respond(req, status, JSON_TYPE, body.data, body.len);
 	else
-		http_respond_problem(req, 503, "out_of_memory", NULL,
-		                     "There is no memory for the answer now; try again soon.");
+		admin_respond_no_memory(req);
 	buf_release(&body);
 }
 
@@ -80,8 +86,7 @@ static void metrics(void *arg, struct http_request *req, const char *below)
 	struct buf text = BUF_INIT;
 	metrics_write(admin->metrics, &text);
 	if (text.failed)
-		http_respond_problem(req, 503, "out_of_memory", NULL,
-		                     "There is no memory for the answer now; try again soon.");
+		admin_respond_no_memory(req);
 	else
 		http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", text.data,
 		             text.len);
@@ -97,11 +102,9 @@ static void status(void *arg, struct http_request *req, const char *below)
 	                         (json_int_t)((loop_now(admin->loop) - admin->started) / 1000000),
 	                         "resident_memory_bytes", (json_int_t)process_resident_memory(),
 	                         "health", health_json(admin->health));
-	for (int i = 0; json && i < admin->n_status; i++) {
-		json_t *part = admin->status[i].fn(admin->status[i].arg);
-		if (part)
-			json_object_set_new(json, admin->status[i].name, part);
-	}
+	for (int i = 0; i < admin->n_status; i++)
+		json_tree_set(&json, admin->status[i].name,
+		              admin->status[i].fn(admin->status[i].arg));
 	admin_respond(req, 200, json);
 }
 

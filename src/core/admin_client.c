@@ -2,6 +2,8 @@
 /* Asks the admin listener of a running cqrsd. */
 #include "admin_client.h"
 
+#include "json_tree.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -114,9 +116,9 @@ static json_t *parse(struct buf *answer, struct buf *why)
 		buf_printf(why, "the answer is %d", status);
 		return NULL;
 	}
-	json_t *json = json_loads(body, 0, &error);
+	json_t *json = json_tree_load(body, strlen(body), &error);
 	if (!json)
-		buf_printf(why, "the answer is not JSON: %s", error.text);
+		buf_puts(why, *error.text ? "the answer is not JSON" : "out of memory");
 	return json;
 }
 

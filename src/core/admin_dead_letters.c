@@ -2,6 +2,7 @@
 /* Dead letters over the admin listener. */
 #include "admin_dead_letters.h"
 
+#include "json_tree.h"
 #include "url.h"
 
 #include <inttypes.h>
@@ -168,7 +169,7 @@ static void list(void *arg, struct http_request *req, const char *below)
 	char *query = strdup(http_request_query(req));
 	(void)below;
 	if (!query)
-		http_respond_problem(req, 503, "out_of_memory", NULL, "Try again soon.");
+		admin_respond_no_memory(req);
 	else if (read_query(arg, req, &request, query))
 		begin(arg, req, &request);
 	free(query);
@@ -276,8 +277,11 @@ static void change(struct admin_dead_letters *d, struct http_request *req, enum 
 	struct letters_request request = {.verb = verb, .by = "admin"};
 	size_t len;
 	const char *text = http_request_body(req, &len);
-	json_t *body = json_loadb(text ? text : "", text ? len : 0, JSON_REJECT_DUPLICATES, NULL);
-	if (read_body(d, req, &request, body))
+	json_error_t error;
+	json_t *body = json_tree_load(text ? text : "", text ? len : 0, &error);
+	if (!body && !*error.text)
+		admin_respond_no_memory(req);
+	else if (read_body(d, req, &request, body))
 		begin(d, req, &request);
 	json_decref(body);
 }

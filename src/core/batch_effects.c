@@ -3,6 +3,7 @@
 #include "batch.h"
 
 #include "batch_internal.h"
+#include "json_tree.h"
 #include "pg_value.h"
 
 #include <assert.h>
@@ -93,6 +94,26 @@ void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...)
 		return;
 	batch->element = batch_whole(batch, (uint32_t)batch->n_messages - 1);
 	refuse(batch, "", reason);
+}
+
+void cqrs_no_memory(struct cqrs_batch *batch)
+{
+	batch->failed = true;
+}
+
+json_t *cqrs_message_json(struct cqrs_batch *batch, const struct cqrs_message *msg)
+{
+	json_error_t error;
+	if (!msg->value) {
+		cqrs_refuse(batch, "not JSON: a message without value");
+		return NULL;
+	}
+	json_t *json = json_tree_load(msg->value, msg->value_len, &error);
+	if (!json && *error.text)
+		cqrs_refuse(batch, "not JSON: %s at byte %d", error.text, error.position);
+	else if (!json)
+		cqrs_no_memory(batch);
+	return json;
 }
 
 /* Bytes that order as the values of the type do; 0: the type has none that fit. */

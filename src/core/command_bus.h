@@ -91,7 +91,7 @@ bool command_bus_decide(struct command_bus *bus, struct cqrs_batch *batch,
 /* The batch is stored, or given up: tells the modules what they must know, and empties it. */
 void command_bus_done(struct command_bus *bus, struct cqrs_batch *batch, bool stored);
 
-/* For /status; a new reference. */
+/* For /status; a new reference, NULL: no memory. */
 json_t *command_bus_status(void *bus);
 
 #endif

@@ -2,6 +2,7 @@
 /* How the write path is doing: lag for the metrics, a document for people. */
 #include "command_bus_internal.h"
 #include "gaps.h"
+#include "json_tree.h"
 
 #include <inttypes.h>
 
@@ -60,15 +61,13 @@ static json_t *partition_status(const struct command_bus *bus, const struct part
 	              (int)partition->position.partition, "state", state_name(partition), "lag",
 	              lag < 0 ? json_null() : json_integer(lag));
 	if (partition->position.offset >= 0)
-		json_object_set_new(status, "next_offset",
-		                    json_integer(partition->position.offset));
+		json_tree_set(&status, "next_offset", json_integer(partition->position.offset));
 	if (partition->state == PARTITION_HALTED)
-		json_object_set_new(status, "gap",
-		                    json_pack("{s:I, s:I, s:s, s:s}", "from",
-		                              (json_int_t)partition->position.offset, "to",
-		                              (json_int_t)partition->resume, "reason",
-		                              gaps_reason(partition->reason), "since",
-		                              partition->since));
+		json_tree_set(&status, "gap",
+		              json_pack("{s:I, s:I, s:s, s:s}", "from",
+		                        (json_int_t)partition->position.offset, "to",
+		                        (json_int_t)partition->resume, "reason",
+		                        gaps_reason(partition->reason), "since", partition->since));
 	return status;
 }
 
@@ -77,15 +76,15 @@ json_t *command_bus_status(void *arg)
 	struct command_bus *bus = arg;
 	json_t *partitions = json_array(), *writers = json_array(), *modules = json_array();
 	for (size_t i = 0; bus->owned && i < bus->n_partitions; i++)
-		json_array_append_new(partitions, partition_status(bus, &bus->partitions[i]));
+		json_tree_append(&partitions, partition_status(bus, &bus->partitions[i]));
 	for (int i = 0; bus->source && i < bus->config->writers; i++)
-		json_array_append_new(
-		    writers, json_pack("{s:s, s:s, s:I, s:I}", "name", bus->lanes[i].name, "state",
-		                       pg_writer_state(bus->lanes[i].writer), "rows_open",
-		                       (json_int_t)bus->lanes[i].open->n_rows, "rows_storing",
-		                       (json_int_t)bus->lanes[i].storing->n_rows));
+		json_tree_append(
+		    &writers, json_pack("{s:s, s:s, s:I, s:I}", "name", bus->lanes[i].name, "state",
+		                        pg_writer_state(bus->lanes[i].writer), "rows_open",
+		                        (json_int_t)bus->lanes[i].open->n_rows, "rows_storing",
+		                        (json_int_t)bus->lanes[i].storing->n_rows));
 	for (int i = 0; i < bus->n_modules; i++)
-		json_array_append_new(modules, json_string(bus->modules[i].module->name));
+		json_tree_append(&modules, json_string(bus->modules[i].module->name));
 	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "group", bus->config->group, "brokers",
 	                 bus->source_config.brokers, "modules", modules, "partitions", partitions,
 	                 "writers", writers);

@@ -2,6 +2,7 @@
 /* A row of cqrs.dead_letters: read, shown, moved. */
 #include "dead_letter.h"
 
+#include "json_tree.h"
 #include "offsets.h"
 #include "pg_conn.h"
 #include "pg_value.h"
@@ -63,12 +64,12 @@ int64_t dead_letter_number(const PGresult *rows)
 
 /* ---- for people and programs ---- */
 
-static void set_text(json_t *object, const char *name, const char *text)
+static void set_text(json_t **object, const char *name, const char *text)
 {
-	json_object_set_new(object, name, text ? json_string(text) : json_null());
+	json_tree_set(object, name, text ? json_string(text) : json_null());
 }
 
-static void set_time(json_t *object, const char *name, int64_t us)
+static void set_time(json_t **object, const char *name, int64_t us)
 {
 	char text[40];
 	if (us)
@@ -77,11 +78,11 @@ static void set_time(json_t *object, const char *name, int64_t us)
 }
 
 /* "payload": text, or "payload_hex" if it is none. */
-static void set_bytes(json_t *object, const char *name, const void *bytes, size_t len)
+static void set_bytes(json_t **object, const char *name, const void *bytes, size_t len)
 {
 	struct buf hex = BUF_INIT;
 	if (!bytes || pg_value_is_text(bytes, len)) {
-		json_object_set_new(object, name, bytes ? json_stringn(bytes, len) : json_null());
+		json_tree_set(object, name, bytes ? json_stringn(bytes, len) : json_null());
 		return;
 	}
 	for (size_t i = 0; i < len; i++)
@@ -90,7 +91,7 @@ static void set_bytes(json_t *object, const char *name, const void *bytes, size_
 	char hex_name[32];
 	memcpy(hex_name, name, name_len);
 	memcpy(hex_name + name_len, "_hex", sizeof "_hex");
-	json_object_set_new(object, hex_name, hex.failed ? NULL : json_string(buf_str(&hex)));
+	json_tree_set(object, hex_name, hex.failed ? NULL : json_string(buf_str(&hex)));
 	buf_release(&hex);
 }
 
@@ -99,27 +100,26 @@ json_t *dead_letter_json(const struct dead_letter *letter, bool with_contents)
 	json_t *object =
 	    json_pack("{s:I, s:s, s:i, s:I}", "id", (json_int_t)letter->id, "topic", letter->topic,
 	              "partition", (int)letter->partition, "offset", (json_int_t)letter->offset);
-	if (!object)
-		return NULL;
-	json_object_set_new(object, "part_index",
-	                    letter->part_index < 0 ? json_null()
-	                                           : json_integer(letter->part_index));
-	set_text(object, "reason", letter->reason);
-	set_text(object, "sqlstate", *letter->sqlstate ? letter->sqlstate : NULL);
-	set_time(object, "created_at", letter->created_us);
-	json_object_set_new(object, "redrive_of",
-	                    letter->redrive_of ? json_integer(letter->redrive_of) : json_null());
-	set_text(object, "resolution", letter->resolution);
-	set_time(object, "resolved_at", letter->resolved_us);
-	set_text(object, "resolved_by", letter->resolved_by);
-	json_object_set_new(object, "payload_bytes", json_integer((json_int_t)letter->payload_len));
+	json_tree_set(&object, "part_index",
+	              letter->part_index < 0 ? json_null() : json_integer(letter->part_index));
+	set_text(&object, "reason", letter->reason);
+	set_text(&object, "sqlstate", *letter->sqlstate ? letter->sqlstate : NULL);
+	set_time(&object, "created_at", letter->created_us);
+	json_tree_set(&object, "redrive_of",
+	              letter->redrive_of ? json_integer(letter->redrive_of) : json_null());
+	set_text(&object, "resolution", letter->resolution);
+	set_time(&object, "resolved_at", letter->resolved_us);
+	set_text(&object, "resolved_by", letter->resolved_by);
+	json_tree_set(&object, "payload_bytes", json_integer((json_int_t)letter->payload_len));
 	if (!with_contents)
 		return object;
-	set_bytes(object, "key", letter->key, letter->key_len);
-	json_object_set_new(object, "headers",
-	                    letter->headers ? json_loads(letter->headers, 0, NULL) : json_null());
-	json_object_set_new(object, "payload_is_whole", json_boolean(letter->is_whole));
-	set_bytes(object, "payload", letter->payload, letter->payload_len);
+	set_bytes(&object, "key", letter->key, letter->key_len);
+	json_tree_set(&object, "headers",
+	              letter->headers
+	                  ? json_tree_load(letter->headers, strlen(letter->headers), NULL)
+	                  : json_null());
+	json_tree_set(&object, "payload_is_whole", json_boolean(letter->is_whole));
+	set_bytes(&object, "payload", letter->payload, letter->payload_len);
 	return object;
 }
 

@@ -4,6 +4,7 @@
 
 #include "container.h"
 #include "dead_letter.h"
+#include "json_tree.h"
 #include "letter_query.h"
 #include "log.h"
 #include "pg_conn.h"
@@ -34,7 +35,8 @@ struct dead_letters {
 	struct timer *end; /* calls done() in a turn of its own */
 	enum step step;
 	enum step next; /* CONNECTING: as soon as there is a connection */
-	json_t *answer;
+	json_t *answer; /* NULL: no memory; what was done is done all the same */
+	int64_t discarded;
 	enum letters_outcome outcome;
 	char why[600];
 	letters_done_fn *done;
@@ -60,22 +62,21 @@ static void conclude(struct dead_letters *letters, enum letters_outcome outcome,
 
 static void set_number(struct dead_letters *letters, const char *name, int64_t n)
 {
-	json_object_set_new(letters->answer, name, json_integer(n));
+	json_tree_set(&letters->answer, name, json_integer(n));
 }
 
 static void log_change(const struct dead_letters *letters)
 {
 	const struct redrive_result *r = letters->redrive ? redrive_result(letters->redrive) : NULL;
-	json_t *discarded = json_object_get(letters->answer, "discarded");
 	if (letters->request.dry_run)
 		return;
 	if (r)
 		log_info("dead letters: %" PRId64 " redriven, %" PRId64 " refused again, %" PRId64
 		         " skipped, by %s",
 		         r->redriven, r->refused, r->skipped, letters->request.by);
-	else if (discarded)
-		log_info("dead letters: %" JSON_INTEGER_FORMAT " discarded, by %s",
-		         json_integer_value(discarded), letters->request.by);
+	else if (letters->discarded)
+		log_info("dead letters: %" PRId64 " discarded, by %s", letters->discarded,
+		         letters->request.by);
 }
 
 static void on_end(void *arg)
@@ -86,10 +87,15 @@ static void on_end(void *arg)
 		set_number(letters, "redriven", r ? r->redriven : 0);
 		set_number(letters, "refused", r ? r->refused : 0);
 		set_number(letters, "skipped", r ? r->skipped : 0);
-		json_object_set_new(letters->answer, "letters",
-		                    r ? json_incref(r->letters) : json_array());
+		json_tree_set(&letters->answer, "letters",
+		              r ? json_incref(r->letters) : json_array());
 	}
 	log_change(letters);
+	if (!letters->answer && letters->outcome == LETTERS_DONE) {
+		letters->outcome = LETTERS_FAILED;
+		snprintf(letters->why, sizeof letters->why,
+		         "out of memory for the answer; the log says what was done");
+	}
 	letters->done(letters->owner, letters->outcome, letters->answer, letters->why);
 }
 
@@ -101,9 +107,9 @@ static void read_list(struct dead_letters *letters)
 	struct dead_letter letter;
 	for (int i = 0; i < PQntuples(letters->rows); i++) {
 		dead_letter_read(&letter, letters->rows, i);
-		json_array_append_new(list, dead_letter_json(&letter, false));
+		json_tree_append(&list, dead_letter_json(&letter, false));
 	}
-	json_object_set_new(letters->answer, "letters", list);
+	json_tree_set(&letters->answer, "letters", list);
 	conclude(letters, LETTERS_DONE, "");
 }
 
@@ -115,10 +121,9 @@ static void read_one(struct dead_letters *letters)
 		return;
 	}
 	dead_letter_read(&letter, letters->rows, 0);
-	json_t *json = dead_letter_json(&letter, true);
-	json_object_update(letters->answer, json);
-	conclude(letters, json ? LETTERS_DONE : LETTERS_FAILED, json ? "" : "out of memory");
-	json_decref(json);
+	json_decref(letters->answer);
+	letters->answer = dead_letter_json(&letter, true);
+	conclude(letters, LETTERS_DONE, "");
 }
 
 static void read_count(struct dead_letters *letters)
@@ -207,9 +212,10 @@ static void on_answer(struct dead_letters *letters)
 static void on_result(struct pg_request *asked, const PGresult *rows)
 {
 	struct dead_letters *letters = container_of(asked, struct dead_letters, asked);
-	if (letters->step == DISCARDING)
-		set_number(letters, "discarded",
-		           strtoll(PQcmdTuples((PGresult *)(uintptr_t)rows), NULL, 10));
+	if (letters->step == DISCARDING) {
+		letters->discarded = strtoll(PQcmdTuples((PGresult *)(uintptr_t)rows), NULL, 10);
+		set_number(letters, "discarded", letters->discarded);
+	}
 	PQclear(letters->rows);
 	letters->rows = PQcopyResult(rows, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
 }

@@ -47,7 +47,7 @@ enum letters_outcome {
 };
 
 /* Called once, from the event loop; `answer` and `why` are borrowed, the errand may be freed from
- * inside.  Also when it failed `answer` may say what was done before. */
+ * inside.  Also when it failed `answer` may say what was done before; NULL: no memory for it. */
 typedef void letters_done_fn(void *owner, enum letters_outcome outcome, json_t *answer,
                              const char *why);
 

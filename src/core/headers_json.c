@@ -3,6 +3,7 @@
 #include "headers_json.h"
 
 #include "json_text.h"
+#include "json_tree.h"
 #include "pg_value.h"
 
 #include <jansson.h>
@@ -141,7 +142,7 @@ static void read_object(struct reading *r, json_t *object)
 bool headers_json_read(const char *json, struct cqrs_header **headers, size_t *n)
 {
 	struct reading r = {.headers = NULL};
-	json_t *object = json ? json_loads(json, 0, NULL) : NULL;
+	json_t *object = json ? json_tree_load(json, strlen(json), NULL) : NULL;
 	bool ok = !json || json_is_object(object);
 	*n = 0;
 	if (object && ok)

@@ -148,8 +148,10 @@ static enum cqrs_json_kind read_string(struct cqrs_json_reader *r)
 		if ((unsigned char)*p < 0x20)
 			return fail(r, "a control character in a string");
 		if (*p == '\\' && !to) {
-			if (!reserve_scratch(r, p))
+			if (!reserve_scratch(r, p)) {
+				r->no_memory = true;
 				return fail(r, "out of memory");
+			}
 			to = r->scratch;
 		}
 		if (to) {
@@ -316,6 +318,7 @@ void cqrs_json_reader_init(struct cqrs_json_reader *r, const void *text, size_t 
 	r->end = r->begin + len;
 	r->scratch = NULL;
 	r->scratch_cap = 0;
+	r->no_memory = false;
 	r->depth = 0;
 	r->state = START;
 }

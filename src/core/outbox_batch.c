@@ -3,6 +3,7 @@
 #include "outbox_batch.h"
 
 #include "container.h"
+#include "json_tree.h"
 
 #include <endian.h>
 #include <inttypes.h>
@@ -96,7 +97,10 @@ static bool send_row(struct kafka_sink *sink, const PGresult *rows, int i, struc
 	bool has_id = false;
 	size_t len;
 	const char *text = bytes(rows, i, COLUMN_HEADERS, &len);
-	json_t *json = text ? json_loadb(text, len, 0, NULL) : NULL;
+	json_error_t error = {.text = "none"};
+	json_t *json = text ? json_tree_load(text, len, &error) : NULL;
+	if (!json && !*error.text)
+		return false; /* there are headers, and no memory for them */
 	uint64_t big;
 	memcpy(&big, PQgetvalue(rows, i, COLUMN_ID), sizeof big);
 	row->id = (int64_t)be64toh(big);

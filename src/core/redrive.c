@@ -5,6 +5,7 @@
 #include "batch.h"
 #include "dead_letter.h"
 #include "headers_json.h"
+#include "json_tree.h"
 #include "pg_writer.h"
 
 #include <stdio.h>
@@ -54,7 +55,7 @@ static void forget(struct redrive *redrive)
 static void show(struct redrive *redrive, json_t *entry)
 {
 	if (json_array_size(redrive->result.letters) < REDRIVE_SHOWN)
-		json_array_append_new(redrive->result.letters, entry);
+		json_tree_append(&redrive->result.letters, entry);
 	else
 		json_decref(entry);
 }

@@ -3,15 +3,10 @@
  */
 #include "injection.h"
 
+#include "client.h"
 #include "http_server.h"
-#include "turn.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define STREAM_SIZE 150000
 
@@ -22,10 +17,7 @@ struct talk {
 	struct http_server *server;
 	struct http_request *stream, *later;
 	size_t streamed;
-	int fd;
-	char answer[STREAM_SIZE + 4096];
-	size_t len;
-	bool is_over; /* the server has closed */
+	struct client client;
 };
 
 static void write_stream(void *arg)
@@ -92,7 +84,6 @@ static bool begin(struct talk *t)
 	                                                 .max_connections = 10,
 	                                                 .max_connections_per_client = 5,
 	                                                 .rate_limit = 1000};
-	t->fd = -1;
 	t->loop = loop_new();
 	t->metrics = t->loop ? metrics_new() : NULL;
 	t->server = t->metrics ? http_server_new(t->loop, &config, t->metrics, handle, t) : NULL;
@@ -108,59 +99,13 @@ static void end(struct talk *t)
 	loop_free(t->loop);
 }
 
-static void dial(struct talk *t)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	in.sin_port = htons((uint16_t)atoi(strrchr(http_server_address(t->server), ':') + 1));
-	t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	MUST(connect(t->fd, (struct sockaddr *)&in, sizeof in) == 0);
-	t->len = 0;
-	t->is_over = false;
-}
-
-static void hang_up(struct talk *t)
-{
-	close(t->fd);
-	t->fd = -1;
-}
-
-static void hear(struct talk *t)
-{
-	ssize_t n;
-	while ((n = recv(t->fd, t->answer + t->len, sizeof t->answer - 1 - t->len, MSG_DONTWAIT)) >
-	       0)
-		t->len += (size_t)n;
-	t->answer[t->len] = '\0';
-	if (n == 0 || (n < 0 && errno != EAGAIN))
-		t->is_over = true;
-}
-
-/* The answer is complete, or there will be none. */
-static bool is_answered(void *arg)
-{
-	struct talk *t = arg;
-	hear(t);
-	char *body = strstr(t->answer, "\r\n\r\n");
-	if (t->is_over || !body)
-		return t->is_over;
-	char *length = strcasestr(t->answer, "Content-Length: ");
-	if (length && length < body)
-		return t->len >= (size_t)(body + 4 - t->answer) + strtoul(length + 16, NULL, 10);
-	return strstr(body, "\r\n0\r\n\r\n");
-}
-
 /* A client asks, on a connection of its own; true: it got the answer that it asked for. */
 static bool ask(struct talk *t, const char *request, const char *expected)
 {
-	dial(t);
-	MUST(send(t->fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request));
-	must_happen(t->loop, is_answered, t);
-	bool ok = t->len && strstr(t->answer, expected) && is_answered(t);
-	if (!ok && t->len && !t->is_over)
-		MUST(strncmp(t->answer, "HTTP/1.1 503", 12) == 0 ||
-		     strncmp(t->answer, "HTTP/1.1 500", 12) == 0 ||
-		     strstr(t->answer, "Content-Length: 0\r\n"));
-	hang_up(t);
+	bool ok = client_ask(&t->client, t->loop, http_server_address(t->server), request) &&
+	          strstr(t->client.answer, expected);
+	if (!ok)
+		client_must_be_refused(&t->client);
 	return ok;
 }
 
@@ -185,22 +130,21 @@ static bool drain(struct talk *t)
 static bool asked_later(void *arg)
 {
 	struct talk *t = arg;
-	hear(t);
-	return t->later || t->is_over || t->len;
+	client_hear(&t->client);
+	return t->later || t->client.is_over || t->client.len;
 }
 
 /* The client leaves before it is answered. */
 static bool leave(struct talk *t)
 {
-	static const char request[] = "GET /later HTTP/1.1\r\nHost: a\r\n\r\n";
-	dial(t);
-	MUST(send(t->fd, request, sizeof request - 1, MSG_NOSIGNAL) > 0);
+	client_dial(&t->client, http_server_address(t->server));
+	client_say(&t->client, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
 	must_happen(t->loop, asked_later, t);
 	bool ok = t->later;
 	/* With a reset: that it has only said all that it has to say would be known later. */
 	const struct linger now = {.l_onoff = 1};
-	setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	hang_up(t);
+	setsockopt(t->client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	client_hang_up(&t->client);
 	while (t->later)
 		turn(t->loop);
 	return ok;
@@ -209,7 +153,7 @@ static bool leave(struct talk *t)
 static bool serves(void)
 {
 	static struct talk t;
-	t = (struct talk){.fd = -1};
+	t = (struct talk){.loop = NULL};
 	bool ok = begin(&t);
 	if (ok) {
 		/* Each may be refused, the others are served all the same. */

@@ -2,22 +2,15 @@
 /* Records to Kafka and messages from it, against an embedded broker in a process of its own. */
 #include "injection.h"
 
-#include "kafka_embedded.h"
+#include "broker.h"
 #include "kafka_sink.h"
 #include "kafka_source.h"
 #include "turn.h"
 
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define N_SENT     3
 #define N_MESSAGES 6 /* in "read": those of two rounds */
-
-static char brokers[64];
-static pid_t broker_pid;
 
 /* ---- to Kafka ---- */
 
@@ -215,37 +208,15 @@ static bool reads(void)
 
 /* ---- the broker ---- */
 
-/* In the process of the broker, which lives as long as ours. */
-static void be_broker(int answer)
+static bool fill(void)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	struct kafka_embedded *broker = kafka_embedded_new();
-	MUST(broker && kafka_embedded_add_topic(broker, "sent") &&
-	     kafka_embedded_add_topic(broker, "read"));
-	snprintf(brokers, sizeof brokers, "%s", kafka_embedded_brokers(broker));
-	MUST(send_to("read"));
-	MUST(write(answer, brokers, sizeof brokers) == (ssize_t)sizeof brokers);
-	for (;;)
-		pause();
+	return send_to("read");
 }
 
 static void start(void)
 {
-	int answer[2];
-	MUST(pipe(answer) == 0);
-	broker_pid = fork();
-	MUST(broker_pid >= 0);
-	if (broker_pid == 0)
-		be_broker(answer[1]);
-	MUST(read(answer[0], brokers, sizeof brokers) == (ssize_t)sizeof brokers);
-	close(answer[0]);
-	close(answer[1]);
-}
-
-static void stop(void)
-{
-	kill(broker_pid, SIGKILL);
-	waitpid(broker_pid, NULL, 0);
+	static const char *const topics[] = {"sent", "read", NULL};
+	broker_start(topics, fill);
 }
 
 static const struct injection_scenario scenarios[] = {
@@ -256,4 +227,4 @@ static const struct injection_scenario scenarios[] = {
 };
 
 const struct injection injection = {
-    .name = "kafka", .scenarios = scenarios, .start = start, .stop = stop};
+    .name = "kafka", .scenarios = scenarios, .start = start, .stop = broker_stop};

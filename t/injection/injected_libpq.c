@@ -57,8 +57,9 @@ PGresult *injected_PQgetResult(PGconn *conn)
 {
 	PGresult *result = PQgetResult(conn);
 	ExecStatusType status = PQresultStatus(result);
-	if (!result || status == PGRES_PIPELINE_SYNC || status == PGRES_COPY_IN ||
-	    status == PGRES_COPY_OUT || !injection_fails("PQgetResult"))
+	bool can_fail = result && status != PGRES_PIPELINE_SYNC && status != PGRES_COPY_IN &&
+	                status != PGRES_COPY_OUT;
+	if (!injection_decides("PQgetResult", __builtin_return_address(0), can_fail))
 		return result;
 	PQclear(result);
 	return PQmakeEmptyPGresult(conn, PGRES_FATAL_ERROR);

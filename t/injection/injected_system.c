@@ -98,7 +98,8 @@ INJECT(struct event *, event_new,
 int injected_event_add(struct event *event, const struct timeval *timeout);
 int injected_event_add(struct event *event, const struct timeval *timeout)
 {
-	if (event_get_fd(event) >= 0 && injection_fails("event_add"))
+	bool can_fail = event_get_fd(event) >= 0;
+	if (injection_decides("event_add", __builtin_return_address(0), can_fail))
 		return -1;
 	return event_add(event, timeout);
 }

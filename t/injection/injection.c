@@ -19,8 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RESULTS_MAX 16
-#define HANG_S      120 /* that a run which has not ended by then never will */
+#define RESULTS_MAX  16
+#define SITES_MAX    8192 /* more than there are */
+#define JOBS_MAX     16
+#define FAILURES_MAX 5   /* after which a scenario is given up */
+#define HANG_S       120 /* that a run which has not ended by then never will */
 
 /* <sanitizer/allocator_interface.h>, which gcc does not bring. */
 size_t __sanitizer_get_current_allocated_bytes(void);
@@ -42,14 +45,71 @@ void injection_end(void)
 	state.is_armed = false;
 }
 
-bool injection_fails(const char *function)
+/* ---- where calls are made ---- */
+
+/* Where the program lies in memory: of the linker. */
+extern const char __executable_start[], etext[];
+
+/* Calls of the core that were made, of all processes: a hash table. */
+static struct site {
+	atomic_uintptr_t offset; /* in the program, behind the call; 0: none */
+	atomic_bool failed;
+} * sites;
+
+static _Thread_local const void *works_for;
+
+void injection_works_for(const void *caller)
+{
+	works_for = caller;
+}
+
+/* NULL: of a library on its own. */
+static struct site *find_site(const void *caller)
+{
+	const char *code = caller;
+	if (code < __executable_start || code >= etext)
+		code = works_for;
+	if (!code)
+		return NULL;
+	uintptr_t offset = (uintptr_t)(code - __executable_start);
+	for (size_t i = offset % SITES_MAX;; i = (i + 1) % SITES_MAX) {
+		uintptr_t none = 0;
+		if (sites[i].offset == offset ||
+		    atomic_compare_exchange_strong(&sites[i].offset, &none, offset) ||
+		    none == offset)
+			return &sites[i];
+	}
+}
+
+/* For t/injection/sites. */
+static void write_sites(const char *program)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof path, "%s.sites", program);
+	FILE *file = fopen(path, "w");
+	MUST(file);
+	for (size_t i = 0; i < SITES_MAX; i++)
+		if (sites[i].offset)
+			fprintf(file, "%lx %s\n", (unsigned long)sites[i].offset,
+			        sites[i].failed ? "failed" : "made");
+	fclose(file);
+}
+
+/* ---- calls ---- */
+
+bool injection_decides(const char *function, const void *caller, bool can_fail)
 {
 	if (!state.is_armed)
+		return false;
+	struct site *site = find_site(caller);
+	if (!can_fail)
 		return false;
 	unsigned long call = ++state.calls;
 	if (!state.n || (state.on ? call < state.n : call != state.n))
 		return false;
 	state.failures++;
+	if (site)
+		site->failed = true;
 	if (state.shows) {
 		fprintf(stderr, "call %lu, %s(), fails:\n", call, function);
 		__sanitizer_print_stack_trace();
@@ -146,44 +206,84 @@ static enum verdict judge(int status, FILE *log)
 	return WEXITSTATUS(status) == GAVE_UP && ftell(log) == 0 ? FAILED : WEXITSTATUS(status);
 }
 
-static enum verdict fork_nth(const struct injection_scenario *scenario, unsigned long n, bool on)
+/* A run in a process of its own. */
+struct job {
+	pid_t pid; /* 0: none */
+	unsigned long n;
+	FILE *log;
+};
+
+static void begin_nth(struct job *job, const struct injection_scenario *scenario, unsigned long n,
+                      bool on)
 {
-	int status = 0;
-	FILE *log = tmpfile();
-	MUST(log);
-	pid_t pid = fork();
-	MUST(pid >= 0);
-	if (pid == 0) {
-		dup2(fileno(log), STDERR_FILENO);
-		_exit(run_nth(scenario, n, on));
-	}
-	while (waitpid(pid, &status, 0) < 0)
-		MUST(errno == EINTR);
-	enum verdict verdict = judge(status, log);
+	*job = (struct job){.n = n, .log = tmpfile()};
+	MUST(job->log);
+	job->pid = fork();
+	MUST(job->pid >= 0);
+	if (job->pid)
+		return;
+	dup2(fileno(job->log), STDERR_FILENO);
+	_exit(run_nth(scenario, n, on));
+}
+
+static enum verdict end_nth(struct job *job, int status, const char *scenario, bool on)
+{
+	enum verdict verdict = judge(status, job->log);
 	if (verdict == FAILED) {
-		fprintf(stderr, "%s '%s' %lu%s failed:\n", injection.name, scenario->name, n,
+		fprintf(stderr, "%s '%s' %lu%s failed:\n", injection.name, scenario, job->n,
 		        on ? " on" : "");
-		show(log);
+		show(job->log);
 	}
-	fclose(log);
+	fclose(job->log);
+	job->pid = 0;
 	return verdict;
 }
 
-/* How many n failed; `reached` is how many calls there were. */
+/* The one that ends next; NULL: there is none. */
+static struct job *wait_for_job(struct job *jobs, int *status)
+{
+	for (;;) {
+		pid_t pid = 0;
+		for (int i = 0; i < JOBS_MAX && !pid; i++)
+			pid = jobs[i].pid;
+		if (!pid)
+			return NULL;
+		/* The servers are children, too. */
+		while ((pid = waitpid(-1, status, 0)) < 0)
+			MUST(errno == EINTR);
+		for (int i = 0; i < JOBS_MAX; i++)
+			if (jobs[i].pid == pid)
+				return &jobs[i];
+	}
+}
+
+/* How many n failed. */
 static unsigned long fork_all(const struct injection_scenario *scenario, bool on,
                               unsigned long *tried, unsigned long *reached)
 {
-	const char *all = getenv("ALL");
-	unsigned long failed = 0, step = scenario->every && !all ? scenario->every : 1;
-	for (unsigned long n = 1;; n += step) {
-		enum verdict verdict = fork_nth(scenario, n, on);
-		if (verdict == NOT_REACHED)
-			return failed;
-		*reached = n;
-		++*tried;
-		if (verdict == FAILED && ++failed == 5)
-			return failed;
+	struct job jobs[JOBS_MAX] = {{.pid = 0}}, *job;
+	bool all = getenv("ALL"), ends = false;
+	unsigned long n = 1, failed = 0, step = scenario->every && !all ? scenario->every : 1;
+	unsigned at_a_time = scenario->jobs ? scenario->jobs : 1;
+	int status;
+	MUST(at_a_time <= JOBS_MAX);
+	for (unsigned i = 0; i < at_a_time; i++, n += step)
+		begin_nth(&jobs[i], scenario, n, on);
+	while ((job = wait_for_job(jobs, &status))) {
+		unsigned long at = job->n;
+		enum verdict verdict = end_nth(job, status, scenario->name, on);
+		failed += verdict == FAILED;
+		ends |= verdict == NOT_REACHED || failed == FAILURES_MAX;
+		if (verdict != NOT_REACHED) {
+			++*tried;
+			*reached = at > *reached ? at : *reached;
+		}
+		if (ends)
+			continue;
+		begin_nth(job, scenario, n, on);
+		n += step;
 	}
+	return failed;
 }
 
 static bool try(const struct injection_scenario *scenario)
@@ -221,6 +321,9 @@ int main(int argc, char **argv)
 {
 	bool ok = true;
 	signal(SIGPIPE, SIG_IGN);
+	sites = mmap(NULL, SITES_MAX * sizeof *sites, PROT_READ | PROT_WRITE,
+	             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(sites != MAP_FAILED);
 	if (injection.start)
 		injection.start();
 	if (argc > 2)
@@ -231,5 +334,7 @@ int main(int argc, char **argv)
 				ok = try(s) && ok;
 	if (injection.stop)
 		injection.stop();
+	if (argc < 2)
+		write_sites(argv[0]);
 	return ok ? 0 : 1;
 }

@@ -23,6 +23,7 @@ struct injection_scenario {
 	bool (*run)(void);
 	bool is_start;    /* giving up by exit(1) with a message is fine */
 	bool has_threads; /* that outlive it: the process that forks cannot have run it */
+	unsigned jobs;    /* it waits more than it works: so many processes at a time; 0: one */
 	unsigned every;   /* a server takes its time: only each so many-th n, unless ALL is in the
 	                     environment; 0: all */
 };
@@ -37,8 +38,15 @@ struct injection {
 /* What a program t/injection/inject_NAME.c is. */
 extern const struct injection injection;
 
-/* Whether the call at hand is to fail; from any thread. */
-bool injection_fails(const char *function);
+/*
+ * Whether the call at hand, to `function` from `caller`, is to fail; one that cannot is only noted.
+ * From any thread.
+ */
+bool injection_decides(const char *function, const void *caller, bool can_fail);
+/* The same of one that can, for who calls the function at hand. */
+#define injection_fails(function) injection_decides(function, __builtin_return_address(0), true)
+/* What a library that calls back from now on is at work for; NULL: for nobody. */
+void injection_works_for(const void *caller);
 /* From here on nothing fails any more in this run: the trouble is over. */
 void injection_end(void);
 
@@ -66,6 +74,17 @@ bool injection_is_same(int which, const void *data, size_t len);
 		if (injection_fails(#name))                \
 			return failure;                    \
 		return name arguments;                     \
+	}
+
+/* Defines injected_NAME(): calls NAME, which fails when the memory does that it asks for. */
+#define INJECT_INSIDE(type, name, parameters, arguments)          \
+	type injected_##name parameters;                          \
+	type injected_##name parameters                           \
+	{                                                         \
+		injection_works_for(__builtin_return_address(0)); \
+		type result = name arguments;                     \
+		injection_works_for(NULL);                        \
+		return result;                                    \
 	}
 
 #endif

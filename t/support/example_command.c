@@ -21,11 +21,11 @@ struct note {
 static void handle(void *self, const struct cqrs_message *msg, struct cqrs_batch *batch)
 {
 	const struct note *note = self;
-	json_t *json = msg->value ? json_loadb(msg->value, msg->value_len, 0, NULL) : NULL;
+	json_t *json = cqrs_message_json(batch, msg);
 	const char *text = json_string_value(json_object_get(json, "text"));
-	if (!text)
+	if (json && !text)
 		cqrs_refuse(batch, "a note is {\"text\": \"…\"}");
-	else
+	else if (json)
 		cqrs_append(batch, note->table,
 		            (struct cqrs_value[]){cqrs_int4(msg->partition), cqrs_int8(msg->offset),
 		                                  cqrs_text(text)});

@@ -122,6 +122,7 @@ START_TEST(tells_its_version)
 }
 END_TEST
 
+/* NULL: there is no memory for it. */
 static json_t *part(void *arg)
 {
 	return arg ? json_pack("{s:s}", "state", (const char *)arg) : NULL;
@@ -131,12 +132,10 @@ START_TEST(puts_together_what_its_parts_say)
 {
 	static char state[] = "reading";
 	admin_status_add(admin, "kafka", part, state);
-	admin_status_add(admin, "silent", part, NULL);
 	admin_status_add(admin, "postgres", part, state);
 	ck_assert_int_eq(ask("GET", "/status"), 200);
 	json_t *json = json_body(), *kafka = json_object_get(json, "kafka");
 	ck_assert_str_eq(json_string_value(json_object_get(kafka, "state")), "reading");
-	ck_assert_ptr_null(json_object_get(json, "silent"));
 	ck_assert_ptr_nonnull(json_object_get(json, "postgres"));
 	ck_assert_ptr_nonnull(json_object_get(json, "health"));
 	ck_assert_int_eq(json_integer_value(json_object_get(json, "pid")), getpid());
@@ -149,6 +148,15 @@ START_TEST(puts_together_what_its_parts_say)
 	ck_assert_ptr_null(json_object_get(json, "kafka"));
 	ck_assert_ptr_nonnull(json_object_get(json, "postgres"));
 	json_decref(json);
+}
+END_TEST
+
+START_TEST(leaves_nothing_out_for_lack_of_memory)
+{
+	admin_status_add(admin, "kafka", part, NULL);
+	ck_assert_int_eq(ask("GET", "/status"), 503);
+	admin_status_remove(admin, "kafka");
+	ck_assert_int_eq(ask("GET", "/status"), 200);
 }
 END_TEST
 
@@ -273,6 +281,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, is_ready_when_nothing_is_away_and_says_what_is);
 	tcase_add_test(tc, tells_its_version);
 	tcase_add_test(tc, puts_together_what_its_parts_say);
+	tcase_add_test(tc, leaves_nothing_out_for_lack_of_memory);
 	tcase_add_test(tc, exposes_metrics_of_the_process);
 	tcase_add_test(tc, counts_descriptors_and_processor_time);
 	tcase_add_test(tc, measures_how_late_the_loop_is);

@@ -301,7 +301,11 @@ static void handle_readings(void *arg, const struct cqrs_message *msg, struct cq
 		ok = read_array(self, &r, msg->value, batch);
 	else if (kind == CQRS_JSON_OBJECT)
 		ok = read_reading(self, &r, &reading);
-	if (!ok || cqrs_json_next(&r) != CQRS_JSON_DONE)
+	if (ok)
+		ok = cqrs_json_next(&r) == CQRS_JSON_DONE;
+	if (r.no_memory)
+		cqrs_no_memory(batch);
+	else if (!ok)
 		cqrs_refuse(batch, "not JSON: %s at byte %zu", r.error ? r.error : "unexpected end",
 		            cqrs_json_offset(&r));
 	else if (kind == CQRS_JSON_OBJECT)
@@ -357,18 +361,15 @@ static void put_sensor(struct sensor *self, const json_t *object, struct cqrs_ba
 
 static void handle_sensors(void *arg, const struct cqrs_message *msg, struct cqrs_batch *batch)
 {
-	json_error_t error;
 	if (!msg->value) {
 		cqrs_refuse(batch, "a message without value is not a sensor");
 		return;
 	}
-	json_t *object = json_loadb(msg->value, msg->value_len, JSON_REJECT_DUPLICATES, &error);
-	if (!object)
-		cqrs_refuse(batch, "not JSON: %s at byte %d", error.text, error.position);
-	else if (!json_is_object(object))
-		cqrs_refuse(batch, "a sensor must be an object");
-	else
+	json_t *object = cqrs_message_json(batch, msg);
+	if (json_is_object(object))
 		put_sensor(arg, object, batch);
+	else if (object)
+		cqrs_refuse(batch, "a sensor must be an object");
 	json_decref(object);
 }
 

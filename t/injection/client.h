@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* A client of the HTTP server that a scenario runs, in the same loop. */
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include "injection.h"
+#include "turn.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CLIENT_MAX 160000
+
+struct client {
+	int fd;
+	size_t len;
+	bool is_over; /* the server has closed */
+	char answer[CLIENT_MAX];
+};
+
+/* `address` ends in ":PORT", of 127.0.0.1. */
+static inline void client_dial(struct client *c, const char *address)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	in.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	MUST(connect(c->fd, (struct sockaddr *)&in, sizeof in) == 0);
+	c->len = 0;
+	c->is_over = false;
+}
+
+static inline void client_hang_up(struct client *c)
+{
+	close(c->fd);
+	c->fd = -1;
+}
+
+static inline void client_say(struct client *c, const char *request)
+{
+	size_t len = strlen(request);
+	MUST(send(c->fd, request, len, MSG_NOSIGNAL) == (ssize_t)len);
+}
+
+static inline void client_hear(struct client *c)
+{
+	ssize_t n;
+	while ((n = recv(c->fd, c->answer + c->len, sizeof c->answer - 1 - c->len, MSG_DONTWAIT)) >
+	       0)
+		c->len += (size_t)n;
+	c->answer[c->len] = '\0';
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		c->is_over = true;
+}
+
+/* The answer is complete, or there will be none. */
+static inline bool client_is_answered(void *client)
+{
+	struct client *c = client;
+	client_hear(c);
+	char *body = strstr(c->answer, "\r\n\r\n");
+	if (c->is_over || !body)
+		return c->is_over;
+	char *length = strcasestr(c->answer, "Content-Length: ");
+	if (length && length < body)
+		return c->len >= (size_t)(body + 4 - c->answer) + strtoul(length + 16, NULL, 10);
+	return strstr(body, "\r\n0\r\n\r\n");
+}
+
+/* Asks, on a connection of its own; true: there is an answer, and it is complete. */
+static inline bool client_ask(struct client *c, struct loop *loop, const char *address,
+                              const char *request)
+{
+	client_dial(c, address);
+	client_say(c, request);
+	must_happen(loop, client_is_answered, c);
+	bool ok = c->len && client_is_answered(c) && strstr(c->answer, "\r\n\r\n");
+	client_hang_up(c);
+	return ok;
+}
+
+/* Who is not answered as it should be is told that it is our fault, if anything. */
+static inline void client_must_be_refused(const struct client *c)
+{
+	if (!c->is_over && c->len)
+		MUST(!strncmp(c->answer, "HTTP/1.1 503", 12) ||
+		     !strncmp(c->answer, "HTTP/1.1 500", 12) ||
+		     strstr(c->answer, "Content-Length: 0\r\n"));
+}
+
+/* Each number of a text as 0: what is the same but for times, ports and counts. */
+static inline size_t client_without_numbers(char *text)
+{
+	char *to = text;
+	for (const char *p = text; *p; p++)
+		if (!isdigit((unsigned char)*p))
+			*to++ = *p;
+		else if (to == text || to[-1] != '0')
+			*to++ = '0';
+	*to = '\0';
+	return (size_t)(to - text);
+}
+
+#endif
