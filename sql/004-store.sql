@@ -2,8 +2,9 @@
 --
 -- Rows that were refused are copied into a stage, a temporary table with a
 -- number for each.  cqrs.sift() asks the catalog what the target demands and
--- takes out what it would refuse; what is left goes into the target at once.  If
--- that is refused all the same, cqrs.store() halves it.
+-- takes out what it would refuse, cqrs.duplicates() finds what it has already; what
+-- is left goes into the target at once.  If that is refused all the same,
+-- cqrs.store() halves it.
 
 -- Whether an error is the fault of the data: what the daemon's writer_verdict() says, too.
 CREATE FUNCTION cqrs.is_refusal(state text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
@@ -328,6 +329,67 @@ BEGIN
                 ARRAY['23503'], ARRAY[link.reason], link.must) o;
             again := again OR FOUND AND link.other = ANY (targets);
         END LOOP;
+    END LOOP;
+END
+$$;
+
+-- Whether `target` has a row with the key of the staged row: a condition for each
+-- unique index whose columns are staged, and which we may read.  Where rows are
+-- partitioned by a column of the key, only the partitions that `view` is about are
+-- looked at.
+CREATE FUNCTION cqrs.sift_known(stage regclass, target regclass, view text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    named text[] := ARRAY(SELECT c.name FROM cqrs.sift_columns(stage, target) c WHERE c.value IS NOT NULL);
+    parted text[] := ARRAY(
+        SELECT a.attname::text FROM pg_partitioned_table p
+        JOIN pg_attribute a ON a.attrelid = target AND a.attnum = ANY (p.partattrs::int2[])
+        WHERE p.partrelid = target AND p.partstrat = 'r');
+    bounds text := '';
+    name text;
+    bound text;
+BEGIN
+    FOREACH name IN ARRAY parted LOOP
+        CONTINUE WHEN name <> ALL (named);
+        EXECUTE format('SELECT format('' AND other.%%I BETWEEN %%L AND %%L'', %L, min(%I), max(%I)) FROM (%s) AS staged',
+            name, name, name, view) INTO bound;
+        bounds := bounds || bound;
+    END LOOP;
+    RETURN (
+        SELECT string_agg(format('EXISTS (SELECT FROM %s AS other WHERE %s%s OFFSET 0)', target,
+            cqrs.sift_equal('other', k.columns, 'staged', k.columns),
+            CASE WHEN parted <@ k.columns THEN bounds ELSE '' END), ' OR ')
+        FROM (
+            SELECT array_agg(a.attname::text ORDER BY c.n) AS columns
+            FROM pg_index i
+            CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS c (attnum, n)
+            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum
+            WHERE i.indrelid = target AND i.indisunique AND i.indisvalid AND i.indimmediate
+                AND i.indpred IS NULL AND i.indexprs IS NULL AND c.n <= i.indnkeyatts
+            GROUP BY i.indexrelid
+            HAVING bool_and(has_column_privilege(target, a.attnum, 'SELECT'))
+        ) AS k
+        WHERE k.columns <@ named
+    );
+END
+$$;
+
+-- The staged rows whose key `targets` have already.
+CREATE FUNCTION cqrs.duplicates(tables integer[], targets regclass[])
+RETURNS TABLE (cqrs_table integer, duplicate integer) LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    stage regclass;
+    view text;
+    known text;
+BEGIN
+    FOR i IN 1 .. cardinality(tables) LOOP
+        CONTINUE WHEN NOT cqrs.sift_is_plain(targets[i]);
+        stage := format('pg_temp.cqrs_stage_%s', tables[i])::regclass;
+        view := cqrs.sift_view(stage, targets[i]);
+        known := cqrs.sift_known(stage, targets[i], view);
+        CONTINUE WHEN known IS NULL;
+        RETURN QUERY EXECUTE format('SELECT %s, cqrs_n FROM (%s) AS staged WHERE cqrs_narrow IS NULL AND (%s)',
+            tables[i], view, known);
     END LOOP;
 END
 $$;

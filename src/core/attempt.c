@@ -91,7 +91,7 @@ static bool choose_rows(struct attempt *attempt, int table)
 {
 	struct attempt_rows *rows = &attempt->tables[table];
 	rows->source = &attempt->batch->tables[table];
-	rows->n = rows->repeated = rows->present = rows->stored = rows->refused = 0;
+	rows->n = rows->repeated = rows->present = rows->stored = rows->refused = rows->skipped = 0;
 	if (rows->cap < rows->source->n) {
 		free(rows->rows);
 		rows->cap = rows->source->n;
@@ -127,6 +127,24 @@ bool attempt_has_references(const struct attempt *attempt)
 	return false;
 }
 
+bool attempt_ignores(const struct attempt *attempt, int table)
+{
+	const struct cqrs_table *t = attempt->batch->tables[table].table;
+	return attempt->tables[table].n && t->n_key &&
+	       t->def->on_duplicate == CQRS_DUPLICATE_IGNORE;
+}
+
+/* What the rows at hand make of the way that was asked for. */
+static unsigned choose_way(const struct attempt *attempt, unsigned way)
+{
+	if (!has_rows(attempt))
+		return ATTEMPT_DIRECT;
+	/* A row that would be refused is, even if its key is there. */
+	if (way & ATTEMPT_SKIP || attempt_has_references(attempt))
+		way |= ATTEMPT_SIFT;
+	return way & ATTEMPT_STORE ? way & ~(unsigned)ATTEMPT_SKIP : way;
+}
+
 bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, unsigned way)
 {
 	const struct cqrs_batch *batch = attempt->batch;
@@ -137,9 +155,7 @@ bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, unsig
 	for (int i = 0; i < batch->n_tables; i++)
 		if (!choose_rows(attempt, i))
 			return false;
-	attempt->way = !has_rows(attempt)                ? ATTEMPT_DIRECT
-	               : attempt_has_references(attempt) ? way | ATTEMPT_SIFT
-	                                                 : way;
+	attempt->way = choose_way(attempt, way);
 	for (size_t i = 0; i < batch->n_events; i++)
 		attempt->n_events += is_alive(attempt, batch->events[i].element);
 	for (size_t i = 0; i < batch->n_refusals; i++)
@@ -173,7 +189,8 @@ bool attempt_wants(const struct attempt *attempt, const struct batch_statement *
 static size_t stored(const struct attempt *attempt, int table)
 {
 	const struct attempt_rows *rows = &attempt->tables[table];
-	return attempt->way & ATTEMPT_STORE ? rows->stored : rows->n - rows->refused;
+	return attempt->way & ATTEMPT_STORE ? rows->stored
+	                                    : rows->n - rows->refused - rows->skipped;
 }
 
 size_t attempt_stored(const struct attempt *attempt)
@@ -184,22 +201,36 @@ size_t attempt_stored(const struct attempt *attempt)
 	return n;
 }
 
+/* Rows of the range whose key was there. */
+static size_t conflicts(const struct attempt *attempt, int table)
+{
+	const struct attempt_rows *rows = &attempt->tables[table];
+	size_t dealt_with = rows->refused + stored(attempt, table);
+	return rows->present + (rows->n > dealt_with ? rows->n - dealt_with : 0);
+}
+
 size_t attempt_duplicates(const struct attempt *attempt)
 {
 	size_t n = 0;
-	for (int i = 0; i < attempt->batch->n_tables; i++) {
-		const struct attempt_rows *rows = &attempt->tables[i];
-		n += rows->repeated + rows->present;
-		if (rows->n > rows->refused + stored(attempt, i))
-			n += rows->n - rows->refused - stored(attempt, i);
-	}
+	for (int i = 0; i < attempt->batch->n_tables; i++)
+		n += attempt->tables[i].repeated + conflicts(attempt, i);
 	return n;
 }
 
 unsigned attempt_needed(const struct attempt *attempt)
 {
-	size_t repeated = 0;
+	unsigned needed = attempt->needed;
 	for (int i = 0; i < attempt->batch->n_tables; i++)
-		repeated += attempt->tables[i].repeated;
-	return attempt->needed | (attempt_duplicates(attempt) > repeated ? ATTEMPT_STORE : 0);
+		if (conflicts(attempt, i))
+			needed |= attempt_ignores(attempt, i) ? ATTEMPT_SKIP | ATTEMPT_SIFT
+			                                      : ATTEMPT_STORE;
+	return needed;
+}
+
+unsigned attempt_after_duplicate(const struct attempt *attempt)
+{
+	for (int i = 0; i < attempt->batch->n_tables; i++)
+		if (attempt_ignores(attempt, i) && !(attempt->way & ATTEMPT_STORE))
+			return ATTEMPT_SKIP;
+	return ATTEMPT_STORE;
 }

@@ -6,7 +6,8 @@
  * Directly, rows are copied straight into their tables, sorted by key.  There are
  * two ways by temporary tables, which go together:
  * Sifted: cqrs.sift() finds what the tables would refuse, all of it at once, and
- * the others are copied as they would be directly.
+ * the others are copied as they would be directly; "skipping", but for those whose
+ * key is there already, where that is no reason to refuse them.
  * Stored: cqrs.store() moves the rows on, which knows what to do with duplicates,
  * and halves what is refused until it knows the row.
  */
@@ -16,13 +17,14 @@
 #include "batch.h"
 #include "buf.h"
 
-enum { ATTEMPT_DIRECT = 0, ATTEMPT_SIFT = 1, ATTEMPT_STORE = 2 };
+enum { ATTEMPT_DIRECT = 0, ATTEMPT_SIFT = 1, ATTEMPT_STORE = 2, ATTEMPT_SKIP = 4 };
 
 struct attempt_row {
 	const struct batch_row *row;
 	bool repeated; /* another one with its key gave way to it */
 	bool refused;
 	bool conflicts; /* refused, since its key was there */
+	bool skipped;   /* for the same reason, and all is well */
 };
 
 struct attempt_rows {
@@ -32,7 +34,7 @@ struct attempt_rows {
 	size_t repeated; /* left out: the same key twice in the range */
 	size_t present;  /* rows that update one that was there, if that was looked up */
 	size_t stored;   /* what cqrs.store() said */
-	size_t refused;
+	size_t refused, skipped;
 };
 
 /* What the nth COPY of a simple Query carries. */
@@ -42,7 +44,7 @@ struct attempt {
 	struct cqrs_batch *batch;
 	const char *group;
 	uint32_t low, high; /* the messages low <= i < high */
-	unsigned way;       /* ATTEMPT_SIFT | ATTEMPT_STORE */
+	unsigned way;       /* ATTEMPT_SIFT | ATTEMPT_STORE, or ATTEMPT_SIFT | ATTEMPT_SKIP */
 	unsigned needed;
 	struct attempt_rows *tables; /* batch->n_tables of them */
 	size_t n_events, n_dead;
@@ -81,6 +83,8 @@ bool attempt_copy_data(struct attempt *attempt, int nth, const char **data, size
 /* For attempt_stage.c. */
 void attempt_add_copy(struct attempt *attempt, enum attempt_copy what, int table);
 bool attempt_has_references(const struct attempt *attempt);
+/* Whether it has rows for the table, which does not mind a key that is there already. */
+bool attempt_ignores(const struct attempt *attempt, int table);
 
 /*
  * Reads an answer of the staging SQL: counts, and marks refused elements dead
@@ -101,6 +105,8 @@ bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal);
 
 /* The way that it would have taken, as far as the answers tell. */
 unsigned attempt_needed(const struct attempt *attempt);
+/* The way to try when a key was there. */
+unsigned attempt_after_duplicate(const struct attempt *attempt);
 
 /* Whether the range asks for anything but rows and events. */
 bool attempt_has_statements(const struct attempt *attempt);

@@ -34,9 +34,11 @@ static void add_row(struct attempt *attempt, const struct attempt_rows *rows, si
 static bool add_rows(struct attempt *attempt, int table)
 {
 	const struct attempt_rows *rows = &attempt->tables[table];
-	for (; attempt->next < rows->n && attempt->chunk.len < PIECE; attempt->next++)
-		if (!rows->rows[attempt->next].refused)
+	for (; attempt->next < rows->n && attempt->chunk.len < PIECE; attempt->next++) {
+		const struct attempt_row *row = &rows->rows[attempt->next];
+		if (!row->refused && !row->skipped)
 			add_row(attempt, rows, attempt->next);
+	}
 	return attempt->next < rows->n;
 }
 

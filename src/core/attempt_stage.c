@@ -96,6 +96,23 @@ static void call_sift(const struct attempt *attempt, struct buf *sql)
 		end_array(sql, &refs[i], "text", i + 1 < N_REF ? ", " : ");");
 }
 
+/* ---- skipping ---- */
+
+static void call_duplicates(const struct attempt *attempt, struct buf *sql)
+{
+	struct buf tables = BUF_INIT, targets = BUF_INIT;
+	for (int i = 0; i < attempt->batch->n_tables; i++) {
+		if (!attempt_ignores(attempt, i))
+			continue;
+		add_comma(&tables);
+		buf_printf(&tables, "%d", i);
+		add_text(&targets, attempt->batch->tables[i].table->name);
+	}
+	buf_puts(sql, "SELECT * FROM cqrs.duplicates(");
+	end_array(sql, &tables, "integer", ", ");
+	end_array(sql, &targets, "regclass", ");");
+}
+
 /* ---- storing ---- */
 
 static void add_conflict(struct buf *insert, const struct cqrs_table *table)
@@ -166,6 +183,8 @@ void attempt_staging_sql(struct attempt *attempt, struct buf *sql)
 			fill_stage(attempt, i, sql);
 	if (attempt->way & ATTEMPT_SIFT)
 		call_sift(attempt, sql);
+	if (attempt->way & ATTEMPT_SKIP)
+		call_duplicates(attempt, sql);
 	if (!(attempt->way & ATTEMPT_STORE))
 		return;
 	buf_puts(sql, "SET CONSTRAINTS ALL IMMEDIATE;");
@@ -218,6 +237,15 @@ static bool read_sifted(struct attempt *attempt, const PGresult *answer, bool *r
 	return true;
 }
 
+static void read_duplicates(struct attempt *attempt, const PGresult *answer)
+{
+	for (int i = 0; i < PQntuples(answer); i++) {
+		struct attempt_rows *rows = &attempt->tables[atoi(PQgetvalue(answer, i, 0))];
+		rows->rows[strtoul(PQgetvalue(answer, i, 1), NULL, 10)].skipped = true;
+		rows->skipped++;
+	}
+}
+
 static bool read_stored(struct attempt *attempt, const PGresult *answer, bool *redo)
 {
 	for (int i = 0; i < PQntuples(answer); i++) {
@@ -245,6 +273,10 @@ bool attempt_read_staged(struct attempt *attempt, const PGresult *answer, bool *
 		return read_stored(attempt, answer, redo);
 	if (!strcmp(PQfname(answer, 1), "refused"))
 		return read_sifted(attempt, answer, redo);
+	if (!strcmp(PQfname(answer, 1), "duplicate")) {
+		read_duplicates(attempt, answer);
+		return true;
+	}
 	attempt->tables[atoi(PQgetvalue(answer, 0, 0))].present =
 	    strtoull(PQgetvalue(answer, 0, 1), NULL, 10);
 	return true;

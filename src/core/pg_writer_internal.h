@@ -25,7 +25,7 @@ enum writer_state {
 
 /* How ranges are begun: as the ones before had to be stored. */
 struct writer_habit {
-	unsigned usual; /* ATTEMPT_SIFT | ATTEMPT_STORE */
+	unsigned usual; /* ATTEMPT_SIFT | ATTEMPT_STORE | ATTEMPT_SKIP */
 	unsigned most;  /* that was needed by the */
 	int quiet;      /* ranges in a row that needed less than the usual */
 	int patience;   /* so many, and then less is tried */

@@ -180,7 +180,7 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 		}
 		break;
 	case VERDICT_DUPLICATE:
-		another_way(writer, ATTEMPT_STORE, error);
+		another_way(writer, attempt_after_duplicate(&writer->attempt), error);
 		break;
 	case VERDICT_DATA:
 		another_way(writer, ATTEMPT_SIFT, error);

@@ -98,6 +98,7 @@ static const struct {
     {"CREATE TEMP TABLE IF NOT EXISTS cqrs_stage_", run_nothing, false},
     {"DROP INDEX IF EXISTS pg_temp.cqrs_stage_", run_nothing, false},
     {"SELECT * FROM cqrs.sift(", sql_sift, false},
+    {"SELECT * FROM cqrs.duplicates(", sql_duplicates, false},
     {"SELECT ", sql_staged, false},
 };
 

@@ -45,6 +45,7 @@ enum step sql_evict(struct session *session, char *sql);
 
 enum step sql_copy(struct session *session, char *sql);
 enum step sql_sift(struct session *session, char *sql);
+enum step sql_duplicates(struct session *session, char *sql);
 enum step sql_staged(struct session *session, char *sql);
 
 #endif

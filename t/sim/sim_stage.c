@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cqrs.sift() and cqrs.store(), as the simulated PostgreSQL runs them. */
+/* cqrs.sift(), cqrs.duplicates() and cqrs.store(), as the simulated PostgreSQL runs them. */
 #include "sim_sql.h"
 
 #include <stdlib.h>
@@ -53,6 +53,29 @@ enum step sql_sift(struct session *session, char *sql)
 	char *number = strchr(sql, '[');
 	while (*number != ']')
 		sift(session, (int)strtol(number + 1, &number, 10), result);
+	return sql_answer(session, result);
+}
+
+static void find_duplicates(const struct session *session, int table, PGresult *result)
+{
+	const struct stage *stage = &session->stages[table];
+	for (size_t i = 0; i < stage->n; i++) {
+		int row = PQntuples(result);
+		if (!find_key(session, (enum sim_table)table, stage->rows[i].k))
+			continue;
+		sql_set_number(result, row, 0, table);
+		sql_set_number(result, row, 1, stage->rows[i].n);
+	}
+}
+
+/* "SELECT * FROM cqrs.duplicates(ARRAY[N, N]::integer[], …)", of tables with a key */
+enum step sql_duplicates(struct session *session, char *sql)
+{
+	static const char *const names[] = {"cqrs_table", "duplicate"};
+	PGresult *result = sql_rows(2, names);
+	char *number = strchr(sql, '[');
+	while (*number != ']')
+		find_duplicates(session, (int)strtol(number + 1, &number, 10), result);
 	return sql_answer(session, result);
 }
 

@@ -540,25 +540,31 @@ START_TEST(learns_what_staging_refused)
 }
 END_TEST
 
-/* An answer of cqrs.sift(). */
-static bool redo_after_sifting(const char *table, const char *refused)
+/* What the staging SQL answers: one row, of so many fields. */
+static bool redo_after_answer(int n, const char *const names[], const char *const values[])
 {
-	static char names[4][16] = {"cqrs_table", "refused", "state", "reason"};
-	const char *values[] = {table, refused, "23514", "too hot"};
 	PGresAttDesc columns[4] = {{.name = NULL}};
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	char text[4][N_TEXT];
 	bool redo = false;
-	for (int i = 0; i < 4; i++)
-		columns[i].name = names[i];
-	PQsetResultAttrs(result, 4, columns);
-	for (int i = 0; i < 4; i++) {
-		char text[N_TEXT];
-		snprintf(text, sizeof text, "%s", values[i]);
-		PQsetvalue(result, 0, i, text, (int)strlen(text));
+	for (int i = 0; i < n; i++) {
+		snprintf(text[i], N_TEXT, "%s", names[i]);
+		columns[i].name = text[i];
+	}
+	PQsetResultAttrs(result, n, columns);
+	for (int i = 0; i < n; i++) {
+		snprintf(text[i], N_TEXT, "%s", values[i]);
+		PQsetvalue(result, 0, i, text[i], (int)strlen(text[i]));
 	}
 	ck_assert(attempt_read_staged(&attempt, result, &redo));
 	PQclear(result);
 	return redo;
+}
+
+static bool redo_after_sifting(const char *table, const char *refused)
+{
+	return redo_after_answer(4, (const char *[]){"cqrs_table", "refused", "state", "reason"},
+	                         (const char *[]){table, refused, "23514", "too hot"});
 }
 
 START_TEST(copies_what_sifting_left)
@@ -584,6 +590,42 @@ START_TEST(copies_what_sifting_left)
 }
 END_TEST
 
+START_TEST(copies_what_is_not_there_yet)
+{
+	static const char *const names[] = {"cqrs_table", "duplicate"};
+	put(IGNORE, 1, "x");
+	put(IGNORE, 2, "x");
+	put(UPDATE, 3, "x");
+	prepare(0, 3, ATTEMPT_SKIP);
+	ck_assert_int_eq(attempt.way, ATTEMPT_SKIP | ATTEMPT_SIFT);
+	attempt_staging_sql(&attempt, &sql);
+	ck_assert_ptr_nonnull(strstr(buf_str(&sql), "cqrs.sift("));
+	ck_assert_ptr_nonnull(strstr(buf_str(&sql), "cqrs.duplicates(ARRAY[0]::integer[], "));
+	ck_assert(!redo_after_answer(2, names, (const char *[]){"0", "1"}));
+	attempt_begin_sql(&attempt);
+	attempt_rows_sql(&attempt, &sql);
+	ck_assert_str_eq(copied(0), "1x");
+	ck_assert_uint_eq(attempt_stored(&attempt), 2);
+	ck_assert_uint_eq(attempt_duplicates(&attempt), 1);
+	ck_assert_uint_eq(attempt.n_dead, 0);
+	ck_assert_int_eq(attempt_needed(&attempt), ATTEMPT_SKIP | ATTEMPT_SIFT);
+}
+END_TEST
+
+START_TEST(after_a_duplicate_skips_where_it_may)
+{
+	put(IGNORE, 1, "x");
+	put(UPDATE, 1, "x");
+	prepare(0, 2, ATTEMPT_DIRECT);
+	ck_assert_int_eq(attempt_after_duplicate(&attempt), ATTEMPT_SKIP);
+	prepare(1, 2, ATTEMPT_DIRECT);
+	ck_assert_int_eq(attempt_after_duplicate(&attempt), ATTEMPT_STORE);
+	prepare(0, 2, ATTEMPT_SKIP | ATTEMPT_STORE);
+	ck_assert_int_eq(attempt.way, STAGED);
+	ck_assert_int_eq(attempt_after_duplicate(&attempt), ATTEMPT_STORE);
+}
+END_TEST
+
 START_TEST(knows_that_staging_met_duplicates)
 {
 	bool redo = false;
@@ -595,7 +637,7 @@ START_TEST(knows_that_staging_met_duplicates)
 	ck_assert(attempt_read_staged(&attempt, result, &redo));
 	PQclear(result);
 	ck_assert_uint_eq(attempt_duplicates(&attempt), 2);
-	ck_assert_int_eq(attempt_needed(&attempt), ATTEMPT_STORE);
+	ck_assert_int_eq(attempt_needed(&attempt), ATTEMPT_SIFT | ATTEMPT_SKIP);
 	prepare(0, 3, ATTEMPT_STORE);
 	result = answer("0", "2", NULL);
 	ck_assert(attempt_read_staged(&attempt, result, &redo));
@@ -684,6 +726,8 @@ int main(void)
 	tcase_add_test(cases, stages_with_numbers_and_checks_references);
 	tcase_add_test(cases, learns_what_staging_refused);
 	tcase_add_test(cases, copies_what_sifting_left);
+	tcase_add_test(cases, copies_what_is_not_there_yet);
+	tcase_add_test(cases, after_a_duplicate_skips_where_it_may);
 	tcase_add_test(cases, knows_that_staging_met_duplicates);
 	tcase_add_test(cases, sifts_at_least_where_references_are_declared);
 	tcase_add_test(cases, has_nothing_to_stage_without_rows);

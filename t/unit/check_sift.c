@@ -324,6 +324,101 @@ START_TEST(declared_references_are_checked_too)
 }
 END_TEST
 
+/* ---- what is there already ---- */
+
+#define DUPLICATES                                                 \
+	"SELECT coalesce(string_agg(n::text, ' ' ORDER BY n), '')" \
+	" FROM cqrs.duplicates('{0}', '{t}') AS d (t, n)"
+#define REFUSED_AS_DUPLICATE                                       \
+	"SELECT coalesce(string_agg(n::text, ' ' ORDER BY n), '')" \
+	" FROM truth('t') WHERE state = '23505'"
+
+/* The staged rows with these numbers are known, and PostgreSQL says so as well. */
+static void knows(const char *ddl, const char *columns, const char *rows, const char *numbers)
+{
+	exec(ddl);
+	fill_stage(0, columns, rows);
+	ck_assert_str_eq(text_of(REFUSED_AS_DUPLICATE), numbers);
+	ck_assert_str_eq(text_of(DUPLICATES), numbers);
+}
+
+START_TEST(knows_each_unique_key)
+{
+	knows("CREATE TABLE t (a int PRIMARY KEY, b text, c \"char\", \"D 'e\" float8, "
+	      "UNIQUE (b, \"D 'e\"), UNIQUE (c) INCLUDE (a));"
+	      "INSERT INTO t VALUES (1, 'x', 'k', 1.5), (2, NULL, NULL, 2), (-3, 'y', 'l', 'NaN')",
+	      "a int, b text, c \"char\", \"D 'e\" float8",
+	      "(1, 'z', NULL::\"char\", 0::float8), (4, 'x', NULL, 1.5), (5, 'x', NULL, 1.50001),"
+	      "(6, NULL, NULL, 2), (-3, NULL, NULL, NULL), (7, 'y', NULL, 'NaN'), (8, 'q', 'k', "
+	      "9), "
+	      "(NULL, NULL, NULL, NULL)",
+	      "0 1 4 5 6");
+}
+END_TEST
+
+START_TEST(knows_keys_of_partitions)
+{
+	knows("CREATE TABLE t (s int, at timestamptz, v int, PRIMARY KEY (s, at)) PARTITION BY "
+	      "RANGE (at);"
+	      "CREATE TABLE t_leaf1 PARTITION OF t FOR VALUES FROM ('2020-01-01Z') TO "
+	      "('2020-01-02Z');"
+	      "CREATE TABLE t_leaf2 PARTITION OF t FOR VALUES FROM ('2020-01-02Z') TO "
+	      "('2020-01-03Z');"
+	      "INSERT INTO t VALUES (1, '2020-01-01 23:59:59.999999Z', 1), (1, '2020-01-02Z', 1), "
+	      "(2, '2020-01-02 12:00Z', 1)",
+	      "s int, at timestamptz, v int",
+	      "(1, '2020-01-01 23:59:59.999999Z'::timestamptz, 0), (1, '2020-01-01 23:59:59Z', 0),"
+	      "(1, '2020-01-02Z', 0), (2, '2020-01-02Z', 0), (2, '2020-01-02 12:00Z', 0), "
+	      "(2, '2030-01-01Z', 0), (3, '-infinity', 0), (3, NULL, 0)",
+	      "0 2 4");
+	/* The key is in each partition, but not what they are made by. */
+	exec("DROP TABLE cqrs_stage_0; DROP TABLE t");
+	knows("CREATE TABLE t (s int, at int) PARTITION BY HASH (s);"
+	      "CREATE TABLE t_leaf PARTITION OF t FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
+	      "CREATE UNIQUE INDEX ON t (s); INSERT INTO t VALUES (5, 5)",
+	      "s int, at int", "(4, 5), (5, 4)", "1");
+}
+END_TEST
+
+START_TEST(knows_keys_of_a_narrower_type)
+{
+	knows("CREATE TABLE t (n smallint UNIQUE, v varchar(3) UNIQUE, r real UNIQUE);"
+	      "INSERT INTO t VALUES (7, 'abc', 0.1)",
+	      "n int, v text, r float8",
+	      "(7, 'a', 1::float8), (40000, 'b', 2), (8, 'abc  ', 3), (9, 'abcd', 4), (10, 'c', "
+	      "0.1)",
+	      "0 2 4");
+}
+END_TEST
+
+/* They are left for cqrs.store(). */
+START_TEST(does_not_ask_what_no_plain_index_tells)
+{
+	exec("CREATE TABLE t (a int, b text, c int UNIQUE DEFERRABLE);"
+	     "CREATE UNIQUE INDEX ON t (a) WHERE a > 10; CREATE UNIQUE INDEX ON t (lower(b));"
+	     "INSERT INTO t VALUES (11, 'X', 1)");
+	fill_stage(0, "a int, b text, c int", "(11, 'y', 2), (12, 'x', 3), (13, 'z', 1)");
+	ck_assert_str_eq(text_of(DUPLICATES), "");
+	exec("DROP TABLE t; CREATE TABLE t (a int PRIMARY KEY, b text, c int);"
+	     "INSERT INTO t VALUES (11); CREATE ROLE blind; GRANT INSERT, SELECT (b, c) ON t TO "
+	     "blind;"
+	     "GRANT USAGE ON SCHEMA cqrs, public TO blind; GRANT ALL ON cqrs_stage_0 TO blind;"
+	     "SET ROLE blind");
+	ck_assert_str_eq(text_of(DUPLICATES), "");
+	exec("RESET ROLE; GRANT SELECT (a) ON t TO blind; SET ROLE blind");
+	ck_assert_str_eq(text_of(DUPLICATES), "0");
+	exec("RESET ROLE; DROP OWNED BY blind; DROP ROLE blind");
+}
+END_TEST
+
+static void add_duplicate_tests(TCase *cases)
+{
+	tcase_add_test(cases, knows_each_unique_key);
+	tcase_add_test(cases, knows_keys_of_partitions);
+	tcase_add_test(cases, knows_keys_of_a_narrower_type);
+	tcase_add_test(cases, does_not_ask_what_no_plain_index_tells);
+}
+
 static void add_tests(TCase *cases)
 {
 	tcase_add_test(cases, takes_out_nulls_and_violated_checks);
@@ -354,6 +449,7 @@ int main(void)
 	tcase_set_timeout(cases, 60);
 	tcase_add_checked_fixture(cases, setup, teardown);
 	add_tests(cases);
+	add_duplicate_tests(cases);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
