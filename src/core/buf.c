@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 void buf_release(struct buf *b)
 {
@@ -18,7 +17,7 @@ void buf_clear(struct buf *b)
 	b->failed = false;
 }
 
-static bool grow(struct buf *b, size_t need)
+static bool enlarge(struct buf *b, size_t need)
 {
 	size_t cap = b->cap ? b->cap : 64;
 	while (cap < need)
@@ -31,35 +30,16 @@ static bool grow(struct buf *b, size_t need)
 	return true;
 }
 
-char *buf_reserve(struct buf *b, size_t n)
+char *buf_grow(struct buf *b, size_t n)
 {
 	if (b->failed)
 		return NULL;
 	if (n > SIZE_MAX / 4 - b->len || (b->max && b->len + n > b->max) ||
-	    (b->len + n > b->cap && !grow(b, b->len + n))) {
+	    (b->len + n > b->cap && !enlarge(b, b->len + n))) {
 		b->failed = true;
 		return NULL;
 	}
 	return b->data + b->len;
-}
-
-void buf_add(struct buf *b, const void *data, size_t n)
-{
-	char *at = n ? buf_reserve(b, n) : NULL;
-	if (!at)
-		return;
-	memcpy(at, data, n);
-	b->len += n;
-}
-
-void buf_puts(struct buf *b, const char *text)
-{
-	buf_add(b, text, strlen(text));
-}
-
-void buf_putc(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
@@ -104,22 +84,4 @@ void buf_drop(struct buf *b, size_t n)
 	if (n)
 		memmove(b->data, b->data + n, b->len - n);
 	b->len -= n;
-}
-
-void buf_put16(struct buf *b, uint16_t v)
-{
-	v = __builtin_bswap16(v);
-	buf_add(b, &v, sizeof v);
-}
-
-void buf_put32(struct buf *b, uint32_t v)
-{
-	v = __builtin_bswap32(v);
-	buf_add(b, &v, sizeof v);
-}
-
-void buf_put64(struct buf *b, uint64_t v)
-{
-	v = __builtin_bswap64(v);
-	buf_add(b, &v, sizeof v);
 }
