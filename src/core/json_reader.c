@@ -38,15 +38,21 @@ static enum cqrs_json_kind fail(struct cqrs_json_reader *r, const char *why)
 	return CQRS_JSON_ERROR;
 }
 
-/* Passes over white space; the byte that follows it, -1 at the end of the text. */
-static inline int peek(struct cqrs_json_reader *r)
+static int peek_behind_space(struct cqrs_json_reader *r)
 {
-	const uint64_t spaces = 1ull << ' ' | 1ull << '\t' | 1ull << '\n' | 1ull << '\r';
 	const char *p = r->p;
-	while (p < r->end && (unsigned char)*p <= ' ' && (spaces >> *p & 1))
+	while (p < r->end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
 		p++;
 	r->p = p;
 	return p < r->end ? (unsigned char)*p : -1;
+}
+
+/* Passes over white space; the byte that follows it, -1 at the end of the text. */
+static inline int peek(struct cqrs_json_reader *r)
+{
+	if (r->p < r->end && (unsigned char)*r->p > ' ')
+		return (unsigned char)*r->p;
+	return peek_behind_space(r);
 }
 
 static inline bool is_digit(const char *p, const char *end)
@@ -62,7 +68,7 @@ static inline bool in_object(const struct cqrs_json_reader *r)
 	return r->is_object[level / 64] >> (level % 64) & 1;
 }
 
-static enum cqrs_json_kind open_level(struct cqrs_json_reader *r, bool object)
+static inline enum cqrs_json_kind open_level(struct cqrs_json_reader *r, bool object)
 {
 	uint64_t bit = 1ull << (r->depth % 64), *word = &r->is_object[r->depth / 64];
 	*word = object ? *word | bit : *word & ~bit;
@@ -72,7 +78,7 @@ static enum cqrs_json_kind open_level(struct cqrs_json_reader *r, bool object)
 	return object ? CQRS_JSON_OBJECT : CQRS_JSON_ARRAY;
 }
 
-static enum cqrs_json_kind close_level(struct cqrs_json_reader *r)
+static inline enum cqrs_json_kind close_level(struct cqrs_json_reader *r)
 {
 	r->depth--;
 	r->p++;
@@ -127,12 +133,12 @@ static bool reserve_scratch(struct cqrs_json_reader *r, const char *p)
 }
 
 /*
- * The string whose opening quote is at r->p.  Reads in place until the first
+ * The rest of a string that begins at r->p.  Reads in place until the first
  * escape, and from there on copies run by run.
  */
-static enum cqrs_json_kind read_string(struct cqrs_json_reader *r)
+static enum cqrs_json_kind read_any_string(struct cqrs_json_reader *r)
 {
-	const char *p = ++r->p, *end = r->end, *run = p, *why;
+	const char *p = r->p, *end = r->end, *run = p, *why;
 	char *to = NULL;
 	for (;;) {
 		p = skip_plain(p, end);
@@ -170,10 +176,22 @@ static enum cqrs_json_kind read_string(struct cqrs_json_reader *r)
 	return CQRS_JSON_STRING;
 }
 
-/* A name and the colon behind it. */
-static enum cqrs_json_kind read_name(struct cqrs_json_reader *r)
+/* The string whose opening quote is at r->p. */
+static inline enum cqrs_json_kind read_string(struct cqrs_json_reader *r)
 {
-	if (peek(r) != '"')
+	const char *p = ++r->p, *end = skip_plain(p, r->end);
+	if (end == r->end || *end != '"')
+		return read_any_string(r);
+	r->text = p;
+	r->text_len = (size_t)(end - p);
+	r->p = end + 1;
+	return CQRS_JSON_STRING;
+}
+
+/* A name, of which the first byte is `c`, and the colon behind it. */
+static inline enum cqrs_json_kind read_name(struct cqrs_json_reader *r, int c)
+{
+	if (c != '"')
 		return fail(r, "a name in quotes was expected");
 	if (read_string(r) == CQRS_JSON_ERROR)
 		return CQRS_JSON_ERROR;
@@ -191,8 +209,9 @@ static enum cqrs_json_kind read_name(struct cqrs_json_reader *r)
 
 static inline const char *read_digits(const char *p, const char *end, uint64_t *n)
 {
-	for (; is_digit(p, end); p++)
-		*n = *n * 10 + (uint64_t)(*p - '0');
+	unsigned digit;
+	for (; p < end && (digit = (unsigned)(unsigned char)*p - '0') <= 9; p++)
+		*n = *n * 10 + digit;
 	return p;
 }
 
@@ -212,53 +231,61 @@ static const char *read_exponent(const char *p, const char *end, int64_t *expone
 	return p;
 }
 
-static enum cqrs_json_kind finish_real(struct cqrs_json_reader *r, const struct decimal *d)
+static inline enum cqrs_json_kind finish_integer(struct cqrs_json_reader *r, uint64_t n,
+                                                 size_t n_digits, bool negative)
 {
-	r->real = decimal_to_double(d);
-	return isinf(r->real) ? fail(r, "a number is too large") : CQRS_JSON_REAL;
-}
-
-static enum cqrs_json_kind finish_integer(struct cqrs_json_reader *r, const struct decimal *d)
-{
-	uint64_t n = d->mantissa, limit = (uint64_t)INT64_MAX + d->negative;
-	if (d->n_digits > 19 || n > limit)
+	if (n_digits > 19 || n > (uint64_t)INT64_MAX + negative)
 		return fail(r, "an integer is beyond 64 bits");
-	r->integer = d->negative ? (int64_t)(0 - n) : (int64_t)n;
+	r->integer = negative ? (int64_t)(0 - n) : (int64_t)n;
 	r->real = (double)r->integer;
 	return CQRS_JSON_INTEGER;
 }
 
-/* RFC 8259, section 6; r->p is at the minus or at a digit. */
-static enum cqrs_json_kind read_number(struct cqrs_json_reader *r)
+/* What follows the whole part of a number: a point and digits, an exponent, or both.  Never
+ * inline: whoever reads something else needs no room for it. */
+static __attribute__((noinline)) enum cqrs_json_kind finish_real(struct cqrs_json_reader *r,
+                                                                 struct decimal *d)
 {
-	const char *p = r->p, *end = r->end;
-	struct decimal d = {.negative = *p == '-'};
-	p += d.negative;
-	d.digits = p;
-	if (!is_digit(p, end))
-		return fail(r, "a digit was expected behind '-'");
-	p = *p == '0' ? p + 1 : read_digits(p, end, &d.mantissa);
-	if (is_digit(p, end))
-		return fail(r, "a number begins with 0");
-	d.n_digits = (size_t)(p - d.digits);
-	d.end = r->p = p;
-	if (p == end || (*p != '.' && *p != 'e' && *p != 'E'))
-		return finish_integer(r, &d);
+	const char *p = d->end, *end = r->end;
 	if (*p == '.') {
-		p = read_digits(++p, end, &d.mantissa);
-		if (p == d.end + 1)
+		const char *from = ++p;
+		p = read_digits(from, end, &d->mantissa);
+		if (p == from)
 			return fail(r, "a digit was expected behind '.'");
-		d.n_digits += (size_t)(p - d.end - 1);
-		d.exponent = -(p - d.end - 1);
-		d.end = p;
+		d->n_digits += (size_t)(p - from);
+		d->exponent = from - p;
+		d->end = p;
 	}
 	if (p < end && (*p == 'e' || *p == 'E')) {
-		p = read_exponent(p + 1, end, &d.exponent);
+		p = read_exponent(p + 1, end, &d->exponent);
 		if (!p)
 			return fail(r, "a digit was expected in an exponent");
 	}
 	r->p = p;
-	return finish_real(r, &d);
+	r->real = decimal_to_double(d);
+	return isinf(r->real) ? fail(r, "a number is too large") : CQRS_JSON_REAL;
+}
+
+/* RFC 8259, section 6; r->p is at the minus or at a digit. */
+static inline enum cqrs_json_kind read_number(struct cqrs_json_reader *r)
+{
+	const char *end = r->end;
+	bool negative = *r->p == '-';
+	const char *digits = r->p + negative, *p;
+	uint64_t n = 0;
+	p = read_digits(digits, end, &n);
+	if (p == digits)
+		return fail(r, "a digit was expected behind '-'");
+	if (*digits == '0' && p - digits > 1)
+		return fail(r, "a number begins with 0");
+	r->p = p;
+	if (p == end || (*p != '.' && *p != 'e' && *p != 'E'))
+		return finish_integer(r, n, (size_t)(p - digits), negative);
+	return finish_real(r, &(struct decimal){.digits = digits,
+	                                        .end = p,
+	                                        .mantissa = n,
+	                                        .n_digits = (size_t)(p - digits),
+	                                        .negative = negative});
 }
 
 /* ---- tokens ---- */
@@ -273,9 +300,9 @@ static enum cqrs_json_kind read_literal(struct cqrs_json_reader *r, const char *
 	return kind;
 }
 
-static enum cqrs_json_kind read_value(struct cqrs_json_reader *r)
+/* The value of which the first byte is `c`. */
+static inline enum cqrs_json_kind read_value(struct cqrs_json_reader *r, int c)
 {
-	int c = peek(r);
 	/* As in jansson, whose count includes the scalars. */
 	if (r->depth >= CQRS_JSON_DEPTH)
 		return fail(r, "arrays and objects are nested too deeply");
@@ -302,11 +329,6 @@ static enum cqrs_json_kind read_value(struct cqrs_json_reader *r)
 	}
 }
 
-static enum cqrs_json_kind read_member(struct cqrs_json_reader *r)
-{
-	return in_object(r) ? read_name(r) : read_value(r);
-}
-
 void cqrs_json_reader_init(struct cqrs_json_reader *r, const void *text, size_t len)
 {
 	/* `is_object` is written before it is read, level by level. */
@@ -330,34 +352,48 @@ void cqrs_json_reader_release(struct cqrs_json_reader *r)
 	r->scratch_cap = 0;
 }
 
+static inline bool closes(const struct cqrs_json_reader *r, int c)
+{
+	return c == (in_object(r) ? '}' : ']');
+}
+
+/* Between elements or members: passes over the comma, and `*c` is what follows it. */
+static inline bool pass_comma(struct cqrs_json_reader *r, int *c)
+{
+	if (*c != ',') {
+		fail(r, in_object(r) ? "',' or '}' was expected" : "',' or ']' was expected");
+		return false;
+	}
+	r->p++;
+	*c = peek(r);
+	return true;
+}
+
 enum cqrs_json_kind cqrs_json_next(struct cqrs_json_reader *r)
 {
-	int c;
+	int c = peek(r);
 	switch (r->state) {
 	case START:
-		c = peek(r);
-		return c == '[' || c == '{' ? read_value(r)
-		                            : fail(r, "an array or an object was expected");
+		if (c != '[' && c != '{')
+			return fail(r, "an array or an object was expected");
+		break;
 	case FIRST:
-		c = peek(r);
-		return c == (in_object(r) ? '}' : ']') ? close_level(r) : read_member(r);
 	case NEXT:
-		c = peek(r);
-		if (c == ',') {
-			r->p++;
-			return read_member(r);
-		}
-		if (c == (in_object(r) ? '}' : ']'))
+		if (closes(r, c))
 			return close_level(r);
-		return fail(r,
-		            in_object(r) ? "',' or '}' was expected" : "',' or ']' was expected");
+		if (r->state == NEXT && !pass_comma(r, &c))
+			return CQRS_JSON_ERROR;
+		if (in_object(r))
+			return read_name(r, c);
+		break;
 	case VALUE:
-		return read_value(r);
+		break;
 	case ENDED:
-		return peek(r) < 0 ? CQRS_JSON_DONE : fail(r, "something follows the document");
+		return c < 0 ? CQRS_JSON_DONE : fail(r, "something follows the document");
 	default:
 		return CQRS_JSON_ERROR;
 	}
+	return read_value(r, c);
 }
 
 bool cqrs_json_skip(struct cqrs_json_reader *r, enum cqrs_json_kind kind)
