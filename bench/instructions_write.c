@@ -73,8 +73,10 @@ static void decide(const char *value)
 	must(batch_end(batch));
 }
 
+/* The batch before it was stored, too. */
 static void empty_batch(void)
 {
+	batch_clear(other);
 	batch_clear(batch);
 }
 
@@ -94,14 +96,14 @@ static void decide_ones(void)
 
 static void fill_batch(void)
 {
-	batch_clear(batch);
+	empty_batch();
 	decide_many();
 }
 
 /* The same rows as if each sensor had sent its own, whenever it liked. */
 static void fill_batch_anyhow(void)
 {
-	batch_clear(batch);
+	empty_batch();
 	for (int i = 0; i < ROWS; i++)
 		decide(one[i * 7919 % ROWS]);
 }

@@ -30,6 +30,15 @@ struct cqrs_batch *batch_new(struct cqrs_table *const *tables, int n_tables)
 	return batch;
 }
 
+/* The batch has another number, or comes or goes. */
+static void note_oldest(struct batch_peers *peers)
+{
+	peers->oldest = UINT64_MAX;
+	for (size_t i = 0; i < peers->n; i++)
+		if (peers->list[i]->number < peers->oldest)
+			peers->oldest = peers->list[i]->number;
+}
+
 static void forget_refusals(struct cqrs_batch *batch, size_t keep)
 {
 	while (batch->n_refusals > keep)
@@ -52,6 +61,8 @@ void batch_clear(struct cqrs_batch *batch)
 	batch->n_rows = batch->bytes = 0;
 	batch->failed = batch->effects_lost = false;
 	batch->number = ++last_number;
+	if (batch->peers)
+		note_oldest(batch->peers);
 }
 
 bool batch_join(struct cqrs_batch *batch, struct batch_peers *peers)
@@ -60,6 +71,7 @@ bool batch_join(struct cqrs_batch *batch, struct batch_peers *peers)
 		return false;
 	peers->list[peers->n++] = batch;
 	batch->peers = peers;
+	note_oldest(peers);
 	return true;
 }
 
@@ -69,6 +81,8 @@ static void leave(struct cqrs_batch *batch)
 	for (size_t i = 0; peers && i < peers->n; i++) {
 		if (peers->list[i] == batch) {
 			peers->list[i] = peers->list[--peers->n];
+			batch->peers = NULL;
+			note_oldest(peers);
 			return;
 		}
 	}
@@ -96,10 +110,8 @@ void batch_free(struct cqrs_batch *batch)
 	free(batch);
 }
 
-bool batch_grow(void **items, size_t n, size_t *cap, size_t size)
+bool batch_enlarge(void **items, size_t *cap, size_t size)
 {
-	if (n < *cap)
-		return true;
 	size_t more = *cap ? *cap * 2 : 64;
 	void *grown = realloc(*items, more * size);
 	if (!grown)

@@ -97,6 +97,7 @@ struct batch_mark {
 struct batch_peers {
 	struct cqrs_batch **list;
 	size_t n, cap;
+	uint64_t oldest; /* the lowest of their numbers: all before it are done with */
 };
 
 struct cqrs_batch {

@@ -38,13 +38,9 @@ static void refuse(struct cqrs_batch *batch, const char *sqlstate, const char *r
 		batch->failed = true;
 }
 
-/* A few bytes can ask for a lot, "{},{},{}" for instance: memory has an end, and is for all. */
-static void limit(struct cqrs_batch *batch)
+static void refuse_too_large(struct cqrs_batch *batch)
 {
 	char reason[REASON_MAX];
-	if (batch->failed || message_now(batch)->refused ||
-	    batch->bytes - batch->mark.bytes <= batch->message_max)
-		return;
 	snprintf(reason, sizeof reason,
 	         "it takes more memory than the %zu bytes that one message may; more `memory` in "
 	         "the configuration allows for more",
@@ -53,6 +49,14 @@ static void limit(struct cqrs_batch *batch)
 	batch->effects_lost = true;
 	batch->element = batch_whole(batch, (uint32_t)batch->n_messages - 1);
 	refuse(batch, "", reason);
+}
+
+/* A few bytes can ask for a lot, "{},{},{}" for instance: memory has an end, and is for all. */
+static void limit(struct cqrs_batch *batch)
+{
+	if (batch->bytes - batch->mark.bytes > batch->message_max && !batch->failed &&
+	    !message_now(batch)->refused)
+		refuse_too_large(batch);
 }
 
 void cqrs_element(struct cqrs_batch *batch, int32_t index, const void *data, size_t len)
@@ -116,90 +120,81 @@ json_t *cqrs_message_json(struct cqrs_batch *batch, const struct cqrs_message *m
 	return json;
 }
 
-/* Bytes that order as the values of the type do; 0: the type has none that fit. */
-static size_t key_bytes(unsigned char *out, size_t room, const struct cqrs_value *value)
+/* The first bytes of a text, at most 8 of them, as the highest of a number. */
+static uint64_t first_bytes(const char *text, size_t len)
 {
+	unsigned char bytes[8] = {0};
 	uint64_t bits;
-	size_t n;
+	memcpy(bytes, text, len < sizeof bytes ? len : sizeof bytes);
+	memcpy(&bits, bytes, sizeof bits);
+	return __builtin_bswap64(bits);
+}
+
+/* Puts the highest bytes of `bits` behind the first `used` bytes of the key. */
+static void put_key(uint64_t key[2], size_t used, uint64_t bits)
+{
+	size_t shift = 8 * (used % 8);
+	key[used / 8] |= bits >> shift;
+	if (shift && used < 8)
+		key[1] |= bits << (64 - shift);
+}
+
+/* Bytes that order as the values of the type do; how many, 0: the type has none that fit. */
+static size_t add_to_key(uint64_t key[2], size_t used, const struct cqrs_value *value)
+{
+	/* A uuid may be written in either case; equal keys must stay neighbours. */
+	uint64_t lower = value->type == CQRS_UUID ? UINT64_C(0x2020202020202020) : 0;
+	size_t width;
 	switch (value->type) {
 	case CQRS_INT2:
 	case CQRS_INT4:
 	case CQRS_INT8:
 	case CQRS_TIMESTAMPTZ:
-		n = value->type == CQRS_INT2 ? 2 : value->type == CQRS_INT4 ? 4 : 8;
-		bits =
-		    __builtin_bswap64(((uint64_t)value->i << (64 - 8 * n)) ^ (UINT64_C(1) << 63));
-		break;
+		width = value->type == CQRS_INT2 ? 2 : value->type == CQRS_INT4 ? 4 : 8;
+		put_key(key, used, ((uint64_t)value->i << (64 - 8 * width)) ^ (UINT64_C(1) << 63));
+		return width;
 	case CQRS_TEXT:
 	case CQRS_UUID:
-		n = value->s.len < room ? value->s.len : room;
-		memcpy(out, value->s.data, n);
-		/* A uuid may be written in either case; equal keys must stay neighbours. */
-		for (size_t i = 0; value->type == CQRS_UUID && i < n; i++)
-			out[i] |= 0x20;
-		return n;
+		for (size_t i = 0; i < value->s.len && used + i < 16; i += 8)
+			put_key(key, used + i,
+			        first_bytes(value->s.data + i, value->s.len - i) | lower);
+		return value->s.len;
 	default:
 		return 0;
 	}
-	if (n > room)
-		n = room;
-	memcpy(out, &bits, n);
-	return n;
 }
 
 static void make_key(const struct cqrs_table *table, const struct cqrs_value *row, uint64_t key[2])
 {
-	unsigned char bytes[16] = {0};
-	size_t used = 0;
-	for (int i = 0; i < table->n_key; i++) {
-		size_t n = key_bytes(bytes + used, sizeof bytes - used, &row[i]);
+	size_t used = 0, n = 1;
+	key[0] = key[1] = 0;
+	for (int i = 0; i < table->n_key && n && used < 16; i++) {
+		n = add_to_key(key, used, &row[i]);
 		used += n;
-		if (!n || used == sizeof bytes)
+	}
+}
+
+/* The first column with a value that cannot be stored; n_columns: all is well. */
+static int add_tuple(struct buf *tuples, const struct cqrs_table *table,
+                     const struct cqrs_value *row)
+{
+	int i;
+	buf_put16(tuples, (uint16_t)table->n_columns);
+	for (i = 0; i < table->n_columns; i++) {
+		assert(row[i].type == table->def->columns[i].type);
+		if ((i < table->n_key && row[i].is_null) || !pg_value_add_field(tuples, &row[i]))
 			break;
 	}
-	memcpy(key, bytes, sizeof bytes);
-	key[0] = __builtin_bswap64(key[0]);
-	key[1] = __builtin_bswap64(key[1]);
+	return i;
 }
 
-/* A field of a COPY tuple or a parameter, length first; false: it cannot be stored. */
-static bool add_field(struct buf *b, const struct cqrs_value *value)
+static void refuse_row(struct cqrs_batch *batch, const char *column, bool is_null)
 {
-	if (value->is_null) {
-		buf_put32(b, UINT32_MAX);
-		return true;
-	}
-	size_t at = b->len;
-	buf_put32(b, 0);
-	if (!pg_value_encode(b, value))
-		return false;
-	if (!b->failed) {
-		uint32_t len = __builtin_bswap32((uint32_t)(b->len - at - 4));
-		memcpy(b->data + at, &len, sizeof len);
-	}
-	return true;
-}
-
-/* Why the row cannot be stored, in `reason`; "" if it was added. */
-static const char *add_tuple(struct buf *tuples, const struct cqrs_table *table,
-                             const struct cqrs_value *row, char *reason)
-{
-	buf_put16(tuples, (uint16_t)table->n_columns);
-	for (int i = 0; i < table->n_columns; i++) {
-		const struct cqrs_column *column = &table->def->columns[i];
-		assert(row[i].type == column->type);
-		if (i < table->n_key && row[i].is_null) {
-			snprintf(reason, REASON_MAX, "%s is part of the key and must not be null",
-			         column->name);
-			return "23502";
-		}
-		if (!add_field(tuples, &row[i])) {
-			snprintf(reason, REASON_MAX, "%s has a value that PostgreSQL cannot store",
-			         column->name);
-			return "22000";
-		}
-	}
-	return NULL;
+	char reason[REASON_MAX];
+	snprintf(reason, sizeof reason, "%s %s", column,
+	         is_null ? "is part of the key and must not be null"
+	                 : "has a value that PostgreSQL cannot store");
+	refuse(batch, is_null ? "23502" : "22000", reason);
 }
 
 void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
@@ -207,14 +202,13 @@ void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
 {
 	struct batch_rows *rows = &batch->tables[table->index];
 	struct batch_element *element = element_now(batch);
-	char reason[REASON_MAX];
 	if (!element)
 		return;
 	size_t begin = rows->tuples.len;
-	const char *sqlstate = add_tuple(&rows->tuples, table, row, reason);
-	if (sqlstate) {
+	int bad = add_tuple(&rows->tuples, table, row);
+	if (bad < table->n_columns) {
 		rows->tuples.len = begin;
-		refuse(batch, sqlstate, reason);
+		refuse_row(batch, table->def->columns[bad].name, row[bad].is_null);
 		return;
 	}
 	if (rows->tuples.failed || rows->tuples.len > UINT32_MAX ||
@@ -230,7 +224,7 @@ void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
 	make_key(table, row, added->key);
 	element->effects++;
 	batch->n_rows++;
-	batch->bytes += rows->tuples.len - begin + sizeof *added;
+	batch->bytes += added->len + sizeof *added;
 	limit(batch);
 }
 
@@ -306,7 +300,7 @@ uint64_t cqrs_batch_number(const struct cqrs_batch *batch)
 
 bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number)
 {
-	if (number == batch->number)
+	if (number == batch->number || (batch->peers && number < batch->peers->oldest))
 		return true;
 	for (size_t i = 0; batch->peers && i < batch->peers->n; i++)
 		if (batch->peers->list[i]->number == number)
@@ -334,7 +328,7 @@ void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key, 
 	};
 	buf_put16(tuples, 3);
 	for (size_t i = 0; i < 3; i++) {
-		if (!add_field(tuples, &fields[i])) {
+		if (!pg_value_add_field(tuples, &fields[i])) {
 			tuples->len = begin;
 			refuse(batch, "22000", "an event's topic is not text");
 			return;

@@ -7,8 +7,14 @@
 
 #include "batch.h"
 
+bool batch_enlarge(void **items, size_t *cap, size_t size);
+
 /* Makes room for one more item; false when memory is out. */
-bool batch_grow(void **items, size_t n, size_t *cap, size_t size);
+static inline bool batch_grow(void **items, size_t n, size_t *cap, size_t size)
+{
+	return n < *cap || batch_enlarge(items, cap, size);
+}
+
 /* Drops the effects of the message at hand, but not the message. */
 void batch_drop_effects(struct cqrs_batch *batch);
 /* Returns its index; UINT32_MAX, and the batch has failed, when memory is out. */

@@ -2,15 +2,13 @@
 /* Typed values in PostgreSQL's binary format: parameters and COPY fields. */
 #include "pg_value.h"
 
+#include "pg_numeric.h"
 #include "utf8.h"
 
 #include <assert.h>
 #include <math.h>
 
-/* The limits of numeric and timestamptz (manual, tables 8.2 and 8.9). */
-#define NUMERIC_DIGITS_MAX                                                    \
-	1000 /* ours: PostgreSQL takes 131,072, a request has no need of them \
-	      */
+/* The first year of timestamptz (manual, table 8.9). */
 #define TIMESTAMP_MIN INT64_C(-211813488000000000) /* 4714-11-24 BC, from 2000 */
 
 Oid pg_value_oid(enum cqrs_type type)
@@ -92,33 +90,6 @@ static bool put_jsonb(struct buf *b, const struct cqrs_value *v)
 	return true;
 }
 
-static bool put_timestamptz(struct buf *b, int64_t unix_us)
-{
-	/* int64 ends long before PostgreSQL's last year. */
-	if (unix_us < TIMESTAMP_MIN + PG_EPOCH_US)
-		return false;
-	buf_put64(b, (uint64_t)(unix_us - PG_EPOCH_US));
-	return true;
-}
-
-static bool put_float4(struct buf *b, double d)
-{
-	float f = (float)d;
-	if (isinf(f) && !isinf(d))
-		return false;
-	uint32_t bits;
-	memcpy(&bits, &f, sizeof bits);
-	buf_put32(b, bits);
-	return true;
-}
-
-static void put_float8(struct buf *b, double d)
-{
-	uint64_t bits;
-	memcpy(&bits, &d, sizeof bits);
-	buf_put64(b, bits);
-}
-
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -149,103 +120,6 @@ static bool put_uuid(struct buf *b, const char *s, size_t len)
 	return true;
 }
 
-/* Decimal text taken apart: the digits, and where the point stands among them. */
-struct numeric {
-	bool negative;
-	int n;     /* digits, leading zeros left out */
-	int point; /* digits before the decimal point; may be negative or above n */
-	int scale; /* digits after it that were written or meant */
-	char digits[NUMERIC_DIGITS_MAX];
-};
-
-/* The optional exponent at `*s`, which ends the text. */
-static bool parse_exponent(const char *s, const char *end, int *exponent)
-{
-	*exponent = 0;
-	if (s == end)
-		return true;
-	if (*s != 'e' && *s != 'E')
-		return false;
-	s++;
-	bool negative = s < end && *s == '-';
-	if (s < end && (*s == '-' || *s == '+'))
-		s++;
-	if (s == end)
-		return false;
-	for (; s < end; s++) {
-		if (*s < '0' || *s > '9' || *exponent > NUMERIC_DIGITS_MAX)
-			return false;
-		*exponent = *exponent * 10 + (*s - '0');
-	}
-	if (negative)
-		*exponent = -*exponent;
-	return true;
-}
-
-static bool parse_numeric(const char *s, size_t len, struct numeric *d)
-{
-	const char *end = s + len;
-	bool point = false, any = false;
-	int exponent;
-	d->negative = len && *s == '-';
-	d->n = d->point = d->scale = 0;
-	if (len && (*s == '-' || *s == '+'))
-		s++;
-	for (; s < end && ((*s >= '0' && *s <= '9') || (*s == '.' && !point)); s++) {
-		if (*s == '.') {
-			point = true;
-			continue;
-		}
-		any = true;
-		d->scale += point;
-		if (!d->n && *s == '0') { /* a leading zero counts only behind the point */
-			d->point -= point;
-			continue;
-		}
-		if (d->n == NUMERIC_DIGITS_MAX)
-			return false;
-		d->digits[d->n++] = *s;
-		d->point += !point;
-	}
-	if (!any || !parse_exponent(s, end, &exponent))
-		return false;
-	d->point += exponent;
-	d->scale = exponent > d->scale ? 0 : d->scale - exponent;
-	return d->point <= NUMERIC_DIGITS_MAX && d->scale <= NUMERIC_DIGITS_MAX;
-}
-
-/* The digit that stands `place` digits right of the decimal point (0: the first). */
-static unsigned numeric_digit(const struct numeric *d, int place)
-{
-	int i = d->point + place;
-	return i >= 0 && i < d->n ? (unsigned)(d->digits[i] - '0') : 0;
-}
-
-static bool put_numeric(struct buf *b, const char *s, size_t len)
-{
-	struct numeric d;
-	if (!parse_numeric(s, len, &d))
-		return false;
-	while (d.n && d.digits[d.n - 1] == '0')
-		d.n--;
-	/* Groups of four digits, the decimal point always between two of them. */
-	int first = d.point > 0 ? -((d.point + 3) / 4) : -d.point / 4;
-	int last = d.n - d.point; /* one past the last digit that is not 0 */
-	last = last > 0 ? (last + 3) / 4 : -(-last / 4);
-	int groups = d.n ? last - first : 0;
-	buf_put16(b, (uint16_t)groups);
-	buf_put16(b, groups ? (uint16_t)(-first - 1) : 0);
-	buf_put16(b, d.negative && groups ? 0x4000 : 0);
-	buf_put16(b, (uint16_t)d.scale);
-	for (int g = first; g < first + groups; g++) {
-		unsigned group = 0;
-		for (int i = 0; i < 4; i++)
-			group = group * 10 + numeric_digit(&d, g * 4 + i);
-		buf_put16(b, (uint16_t)group);
-	}
-	return true;
-}
-
 static bool put_array(struct buf *b, const struct cqrs_value *v, Oid element)
 {
 	bool any_null = false;
@@ -262,17 +136,9 @@ static bool put_array(struct buf *b, const struct cqrs_value *v, Oid element)
 	buf_put32(b, 1); /* the first index */
 	for (size_t i = 0; i < v->a.n; i++) {
 		const struct cqrs_value *item = &v->a.items[i];
-		buf_put32(b, UINT32_MAX); /* null, unless put right below */
-		if (item->is_null)
-			continue;
-		size_t at = b->len;
-		assert(pg_value_oid(item->type) == element);
-		if (!pg_value_encode(b, item))
+		assert(item->is_null || pg_value_oid(item->type) == element);
+		if (!pg_value_add_field(b, item))
 			return false;
-		if (b->failed)
-			return true;
-		uint32_t size = __builtin_bswap32((uint32_t)(b->len - at));
-		memcpy(b->data + at - 4, &size, sizeof size);
 	}
 	return true;
 }
@@ -280,25 +146,8 @@ static bool put_array(struct buf *b, const struct cqrs_value *v, Oid element)
 static bool put(struct buf *b, const struct cqrs_value *v)
 {
 	switch (v->type) {
-	case CQRS_BOOL:
-		buf_putc(b, v->b);
-		return true;
-	case CQRS_INT2:
-		buf_put16(b, (uint16_t)v->i);
-		return v->i >= INT16_MIN && v->i <= INT16_MAX;
-	case CQRS_INT4:
-		buf_put32(b, (uint32_t)v->i);
-		return v->i >= INT32_MIN && v->i <= INT32_MAX;
-	case CQRS_INT8:
-		buf_put64(b, (uint64_t)v->i);
-		return true;
-	case CQRS_FLOAT4:
-		return put_float4(b, v->f);
-	case CQRS_FLOAT8:
-		put_float8(b, v->f);
-		return true;
 	case CQRS_NUMERIC:
-		return put_numeric(b, v->s.data, v->s.len);
+		return pg_numeric_put(b, v->s.data, v->s.len);
 	case CQRS_TEXT:
 		return put_text(b, v);
 	case CQRS_JSONB:
@@ -308,24 +157,123 @@ static bool put(struct buf *b, const struct cqrs_value *v)
 	case CQRS_BYTEA:
 		buf_add(b, v->s.data, v->s.len);
 		return true;
-	case CQRS_TIMESTAMPTZ:
-		return put_timestamptz(b, v->i);
 	case CQRS_INT4_ARRAY:
 		return put_array(b, v, PG_OID_INT4);
 	case CQRS_TEXT_ARRAY:
 		return put_array(b, v, PG_OID_TEXT);
+	default:
+		return false;
 	}
-	return false;
 }
+
+/* ---- what always has the same length ---- */
+
+/* In bytes, of which there are at most 8; 0: it depends on the value. */
+static const unsigned char lengths[] = {
+    [CQRS_BOOL] = 1,       [CQRS_INT2] = 2,       [CQRS_INT4] = 4,    [CQRS_INT8] = 8,
+    [CQRS_FLOAT4] = 4,     [CQRS_FLOAT8] = 8,     [CQRS_NUMERIC] = 0, [CQRS_TEXT] = 0,
+    [CQRS_JSONB] = 0,      [CQRS_UUID] = 0,       [CQRS_BYTEA] = 0,   [CQRS_TIMESTAMPTZ] = 8,
+    [CQRS_INT4_ARRAY] = 0, [CQRS_TEXT_ARRAY] = 0,
+};
+
+static bool float4_bits(double d, uint64_t *bits)
+{
+	float f = (float)d;
+	uint32_t word;
+	memcpy(&word, &f, sizeof word);
+	*bits = word;
+	return !isinf(f) || isinf(d);
+}
+
+/* The bytes of such a value as a number; false: it is out of range. */
+static inline bool to_bits(const struct cqrs_value *v, uint64_t *bits)
+{
+	*bits = (uint64_t)v->i;
+	switch (v->type) {
+	case CQRS_BOOL:
+		*bits = v->b;
+		return true;
+	case CQRS_INT2:
+		return v->i >= INT16_MIN && v->i <= INT16_MAX;
+	case CQRS_INT4:
+		return v->i >= INT32_MIN && v->i <= INT32_MAX;
+	case CQRS_FLOAT4:
+		return float4_bits(v->f, bits);
+	case CQRS_FLOAT8:
+		memcpy(bits, &v->f, sizeof *bits);
+		return true;
+	case CQRS_TIMESTAMPTZ:
+		/* int64 ends long before PostgreSQL's last year. */
+		*bits -= (uint64_t)PG_EPOCH_US;
+		return v->i >= TIMESTAMP_MIN + PG_EPOCH_US;
+	default:
+		return true;
+	}
+}
+
+/* The `len` bytes of a number, the highest first; there is room for 8. */
+static inline void store_bits(char *at, uint64_t bits, size_t len)
+{
+	bits = __builtin_bswap64(bits << (64 - 8 * len));
+	memcpy(at, &bits, sizeof bits);
+}
+
+/* ---- one or the other ---- */
 
 bool pg_value_encode(struct buf *b, const struct cqrs_value *value)
 {
-	size_t start = b->len;
+	size_t start = b->len, len = lengths[value->type];
+	uint64_t bits;
 	assert(!value->is_null);
+	if (len) {
+		char *at = buf_reserve(b, sizeof bits);
+		if (!to_bits(value, &bits))
+			return false;
+		if (at)
+			store_bits(at, bits, len);
+		b->len += at ? len : 0;
+		return true;
+	}
 	if (put(b, value))
 		return true;
 	b->len = start;
 	return false;
+}
+
+static bool add_long_field(struct buf *b, const struct cqrs_value *value)
+{
+	size_t start = b->len;
+	buf_put32(b, 0);
+	if (!put(b, value)) {
+		b->len = start;
+		return false;
+	}
+	if (!b->failed) {
+		uint32_t len = __builtin_bswap32((uint32_t)(b->len - start - 4));
+		memcpy(b->data + start, &len, sizeof len);
+	}
+	return true;
+}
+
+bool pg_value_add_field(struct buf *b, const struct cqrs_value *value)
+{
+	size_t len = lengths[value->type];
+	uint64_t bits;
+	if (value->is_null) {
+		buf_put32(b, UINT32_MAX);
+		return true;
+	}
+	if (!len)
+		return add_long_field(b, value);
+	if (!to_bits(value, &bits))
+		return false;
+	char *at = buf_reserve(b, 4 + sizeof bits);
+	if (at) {
+		store_bits(at, len, 4);
+		store_bits(at + 4, bits, len);
+		b->len += 4 + len;
+	}
+	return true;
 }
 
 void pg_uuid_format(char out[36], const char *bytes)

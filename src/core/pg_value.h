@@ -54,6 +54,9 @@ const char *pg_value_type_name(enum cqrs_type type);
  */
 bool pg_value_encode(struct buf *b, const struct cqrs_value *value);
 
+/* Appends a field of a COPY tuple or of an array, its length or "null" first; false: as above. */
+bool pg_value_add_field(struct buf *b, const struct cqrs_value *value);
+
 /*
  * The value that was sent as `len` bytes of type `oid`; not null.  Text is
  * borrowed from `data`, a uuid is written to `text`.  False: a type that

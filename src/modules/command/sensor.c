@@ -255,7 +255,8 @@ static void accept(struct sensor *self, struct cqrs_batch *batch, const struct r
 /* Where the element begins that was read when the reader stood at `at`: behind space and comma. */
 static size_t element_begin(const char *value, size_t at)
 {
-	while (strchr(" \t\r\n,", value[at]))
+	while (value[at] == ',' || value[at] == ' ' || value[at] == '\n' || value[at] == '\r' ||
+	       value[at] == '\t')
 		at++;
 	return at;
 }
