@@ -16,7 +16,7 @@ VERSION := 0.1.0
 
 # What this Makefile installs by itself must be there before pkg-config is asked.
 INSTALLS := all sim check check-sim check-asan check-valgrind check-unit check-e2e check-faults kill-loop \
-	    demo run bench bench-instructions coverage install debug
+	    demo run bench bench-% coverage install debug
 ifneq ($(filter $(INSTALLS),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(MAKELEVEL),0)
 NEEDED := $(shell $(NEED) build >&2 || echo failed)
@@ -138,7 +138,7 @@ check-sim: need-check $(BUILD)/sim ## two minutes of them, from seed 1 on
 	$(BUILD)/sim --seconds 120 --jobs $(JOBS)
 
 .PHONY: check-e2e
-check-e2e: need-check all ## the end-to-end tests
+check-e2e: need-check all $(BUILD)/bench/select ## the end-to-end tests
 	/usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
 
 # A failing seed is run again by its number; SECONDS=3600 for a night.
@@ -154,7 +154,7 @@ kill-loop: need-check all ## nothing but kill -9 under load: KILLS=1000
 
 .PHONY: check-asan
 check-asan: need-check ## all tests again, under ASan and UBSan
-	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit build/asan/sim
+	$(MAKE) BUILD=build/asan OPT="-O1 -g" HARDEN="$(ASAN)" all check-unit build/asan/sim build/asan/bench/select
 	build/asan/sim --seeds 5000 --jobs $(JOBS)
 	CQRSD_BUILD=build/asan /usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
 
@@ -228,9 +228,17 @@ $(FUZZ:%=fuzz-%): fuzz-%:
 $(BUILD)/fuzz_%: t/fuzz/fuzz_%.c $(CORE_OBJ) $(MOD_OBJ)
 	$(CC) $(ALL_CFLAGS) -MF $@.d -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $< $(CORE_OBJ) $(MOD_OBJ) $(LIBS)
 
+$(BUILD)/bench/select: bench/select.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MF $@.d $(ALL_LDFLAGS) -o $@ $< $(LIBS)
+
+# BENCH="--rounds 5 --note", for instance; bench/bench --help lists what there is.
 .PHONY: bench
-bench: need-bench all ## how fast, against what
-	/usr/bin/python3 bench/bench
+bench: need-bench all $(BUILD)/bench/select ## how fast, against what, in 15 minutes; bench-NAME: one of them; BENCH=--note
+	/usr/bin/python3 bench/bench $(BENCH)
+
+bench-%: need-bench all $(BUILD)/bench/select
+	/usr/bin/python3 bench/bench $* $(BENCH)
 
 # The linker shows it our own allocations.
 $(BUILD)/obj/bench/%.o: bench/%.c
