@@ -5,7 +5,6 @@
 #include "batch_internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char *group)
 {
@@ -21,8 +20,10 @@ bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char 
 
 void attempt_release(struct attempt *attempt)
 {
-	for (int i = 0; attempt->tables && i < attempt->batch->n_tables; i++)
+	for (int i = 0; attempt->tables && i < attempt->batch->n_tables; i++) {
 		free(attempt->tables[i].rows);
+		free(attempt->tables[i].spare);
+	}
 	free(attempt->tables);
 	free(attempt->copies);
 	buf_release(&attempt->chunk);
@@ -41,28 +42,6 @@ static bool is_alive(const struct attempt *attempt, uint32_t element)
 }
 
 /* ---- rows ---- */
-
-static int compare(const void *left, const void *right)
-{
-	const struct batch_row *a = ((const struct attempt_row *)left)->row;
-	const struct batch_row *b = ((const struct attempt_row *)right)->row;
-	if (a->key[0] != b->key[0])
-		return a->key[0] < b->key[0] ? -1 : 1;
-	if (a->key[1] != b->key[1])
-		return a->key[1] < b->key[1] ? -1 : 1;
-	/* Rows with equal keys stay in order of arrival. */
-	return a->offset < b->offset ? -1 : a->offset > b->offset;
-}
-
-static void sort(struct attempt_rows *rows)
-{
-	for (size_t i = 1; i < rows->n; i++) {
-		if (compare(&rows->rows[i - 1], &rows->rows[i]) > 0) {
-			qsort(rows->rows, rows->n, sizeof *rows->rows, compare);
-			return;
-		}
-	}
-}
 
 /* Of rows with equal keys leaves the one that would stand in the end. */
 static void drop_repeated(struct attempt_rows *rows)
@@ -87,25 +66,28 @@ static void drop_repeated(struct attempt_rows *rows)
 	rows->n = kept;
 }
 
+static bool make_room(struct attempt_rows *rows, size_t n)
+{
+	free(rows->rows);
+	free(rows->spare);
+	rows->rows = calloc(n, sizeof *rows->rows);
+	rows->spare = calloc(n, sizeof *rows->spare);
+	rows->cap = rows->rows && rows->spare ? n : 0;
+	return rows->cap;
+}
+
 static bool choose_rows(struct attempt *attempt, int table)
 {
 	struct attempt_rows *rows = &attempt->tables[table];
 	rows->source = &attempt->batch->tables[table];
 	rows->n = rows->repeated = rows->present = rows->stored = rows->refused = rows->skipped = 0;
-	if (rows->cap < rows->source->n) {
-		free(rows->rows);
-		rows->cap = rows->source->n;
-		rows->rows = calloc(rows->cap, sizeof *rows->rows);
-		if (!rows->rows) {
-			rows->cap = 0;
-			return false;
-		}
-	}
+	if (rows->cap < rows->source->n && !make_room(rows, rows->source->n))
+		return false;
 	for (size_t i = 0; i < rows->source->n; i++)
 		if (is_alive(attempt, rows->source->rows[i].element))
 			rows->rows[rows->n++] = (struct attempt_row){.row = &rows->source->rows[i]};
 	if (rows->source->table->n_key)
-		sort(rows);
+		attempt_sort(rows);
 	drop_repeated(rows);
 	return true;
 }

@@ -29,7 +29,8 @@ struct attempt_row {
 
 struct attempt_rows {
 	const struct batch_rows *source;
-	struct attempt_row *rows; /* sorted, alive, in the range */
+	struct attempt_row *rows;  /* sorted, alive, in the range */
+	struct attempt_row *spare; /* as much room again, to sort them */
 	size_t n, cap;
 	size_t repeated; /* left out: the same key twice in the range */
 	size_t present;  /* rows that update one that was there, if that was looked up */
@@ -79,6 +80,9 @@ void attempt_rest_sql(struct attempt *attempt, struct buf *sql);    /* events, d
 void attempt_begin_sql(struct attempt *attempt);
 /* False when the nth COPY is complete, or (`chunk.failed`) memory is out. */
 bool attempt_copy_data(struct attempt *attempt, int nth, const char **data, size_t *len);
+
+/* By key; rows with equal keys stay in order of arrival. */
+void attempt_sort(struct attempt_rows *rows);
 
 /* For attempt_stage.c. */
 void attempt_add_copy(struct attempt *attempt, enum attempt_copy what, int table);

@@ -288,9 +288,3 @@ void batch_forgive(struct cqrs_batch *batch, uint32_t element)
 	if (e->index < 0)
 		batch->messages[e->message].refused = false;
 }
-
-bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_t element)
-{
-	const struct batch_element *e = &batch->elements[element];
-	return e->dead || batch->messages[e->message].refused;
-}

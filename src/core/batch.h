@@ -169,7 +169,11 @@ void batch_forgive(struct cqrs_batch *batch, uint32_t element);
 /* The element that stands for all of a message, made if need be; UINT32_MAX: no memory. */
 uint32_t batch_whole(struct cqrs_batch *batch, uint32_t message);
 
-bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_t element);
+static inline bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_t element)
+{
+	const struct batch_element *e = &batch->elements[element];
+	return e->dead || batch->messages[e->message].refused;
+}
 
 /* How the definition of a table and a statement become ones that a batch can use; NULL: no memory.
  */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* The order of rows, next to what comparing says. */
+#include "attempt.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define N 5000
+
+static struct batch_row rows[N];
+static struct attempt_row order[2][N];
+static struct attempt_rows sorted;
+
+/* Rows with keys out of `high` and `low`, in order of arrival. */
+static void make(size_t n, uint64_t high, uint64_t low)
+{
+	sorted = (struct attempt_rows){.rows = order[0], .spare = order[1], .n = n, .cap = N};
+	for (size_t i = 0; i < n; i++) {
+		rows[i] = (struct batch_row){.offset = (uint32_t)i};
+		for (int bits = 0; bits < 64; bits += 16)
+			for (int k = 0; k < 2; k++)
+				rows[i].key[k] = rows[i].key[k] << 16 | (uint64_t)(rand() & 0xffff);
+		rows[i].key[0] &= high;
+		rows[i].key[1] &= low;
+		order[0][i] = (struct attempt_row){.row = &rows[i]};
+	}
+}
+
+static int compare(const struct batch_row *a, const struct batch_row *b)
+{
+	if (a->key[0] != b->key[0])
+		return a->key[0] < b->key[0] ? -1 : 1;
+	if (a->key[1] != b->key[1])
+		return a->key[1] < b->key[1] ? -1 : 1;
+	return a->offset < b->offset ? -1 : 1;
+}
+
+/* Each follows the one before it, so none is there twice and none is missing. */
+static void check(void)
+{
+	attempt_sort(&sorted);
+	for (size_t i = 1; i < sorted.n; i++)
+		ck_assert_int_lt(compare(sorted.rows[i - 1].row, sorted.rows[i].row), 0);
+}
+
+START_TEST(sorts_by_all_of_the_key)
+{
+	srand(1);
+	make(N, UINT64_MAX, UINT64_MAX);
+	check();
+	make(N, UINT64_MAX << 63, UINT64_MAX);
+	check();
+	make(N, UINT64_MAX, 0);
+	check();
+	make(N, 0, 1);
+	check();
+	make(2, UINT64_MAX, UINT64_MAX);
+	check();
+}
+END_TEST
+
+START_TEST(leaves_equal_keys_in_order_of_arrival)
+{
+	srand(2);
+	make(N, 0x0300000000000000, 0x0700);
+	check();
+	make(N, 0, 0);
+	check();
+}
+END_TEST
+
+START_TEST(takes_nothing_and_what_is_in_order)
+{
+	make(0, 0, 0);
+	check();
+	make(1, UINT64_MAX, UINT64_MAX);
+	check();
+	make(N, 0, 0);
+	for (size_t i = 0; i < N; i++)
+		rows[i].key[1] = i / 3;
+	check();
+	ck_assert_ptr_eq(sorted.rows, order[0]);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tcase = tcase_create("attempt_sort");
+	tcase_add_test(tcase, sorts_by_all_of_the_key);
+	tcase_add_test(tcase, leaves_equal_keys_in_order_of_arrival);
+	tcase_add_test(tcase, takes_nothing_and_what_is_in_order);
+	Suite *suite = suite_create("attempt_sort");
+	suite_add_tcase(suite, tcase);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
