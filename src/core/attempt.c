@@ -70,8 +70,8 @@ static bool make_room(struct attempt_rows *rows, size_t n)
 {
 	free(rows->rows);
 	free(rows->spare);
-	rows->rows = calloc(n, sizeof *rows->rows);
-	rows->spare = calloc(n, sizeof *rows->spare);
+	rows->rows = malloc(n * sizeof *rows->rows);
+	rows->spare = malloc(n * sizeof *rows->spare);
 	rows->cap = rows->rows && rows->spare ? n : 0;
 	return rows->cap;
 }

@@ -34,6 +34,9 @@ static void add_row(struct attempt *attempt, const struct attempt_rows *rows, si
 static bool add_rows(struct attempt *attempt, int table)
 {
 	const struct attempt_rows *rows = &attempt->tables[table];
+	size_t all = rows->source->tuples.len;
+	/* At once, or growing would copy it several times. */
+	buf_reserve(&attempt->chunk, all < PIECE ? all : PIECE + PIECE / 8);
 	for (; attempt->next < rows->n && attempt->chunk.len < PIECE; attempt->next++) {
 		const struct attempt_row *row = &rows->rows[attempt->next];
 		if (!row->refused && !row->skipped)

@@ -91,23 +91,21 @@ static inline enum cqrs_json_kind close_level(struct cqrs_json_reader *r)
 /*
  * The first byte from `p` on that is not plain: a quote, a backslash, a
  * control character, or not ASCII.  Looks at eight bytes at a time.  In each
- * term below a byte may be marked wrongly only above one that is marked
- * rightly, so the lowest mark is always right.
+ * term below a byte may be marked wrongly only if it is not ASCII, or above one
+ * that is marked rightly, so the lowest mark is always right.
  */
 static inline const char *skip_plain(const char *p, const char *end)
 {
-	const uint64_t ones = 0x0101010101010101u, high = ones * 0x80;
-	while (end - p >= 8) {
+	const uint64_t ones = 0x0101010101010101u;
+	for (; end - p >= 8; p += 8) {
 		uint64_t x;
 		memcpy(&x, p, sizeof x);
 		x = le64toh(x);
-		uint64_t quote = x ^ ones * '"', backslash = x ^ ones * '\\';
-		uint64_t found = (((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) |
-		                  ((x - ones * 0x20) & ~x) | x) &
-		                 high;
+		uint64_t found =
+		    ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones) | (x - ones * 0x20) | x;
+		found &= ones * 0x80;
 		if (found)
 			return p + __builtin_ctzll(found) / 8;
-		p += 8;
 	}
 	while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' &&
 	       *p != '\\')
@@ -241,28 +239,32 @@ static inline enum cqrs_json_kind finish_integer(struct cqrs_json_reader *r, uin
 	return CQRS_JSON_INTEGER;
 }
 
-/* What follows the whole part of a number: a point and digits, an exponent, or both.  Never
- * inline: whoever reads something else needs no room for it. */
+/* What follows the digits up to r->p: a point and digits, an exponent, or both.  Never inline:
+ * who reads something else needs no room for it. */
 static __attribute__((noinline)) enum cqrs_json_kind finish_real(struct cqrs_json_reader *r,
-                                                                 struct decimal *d)
+                                                                 uint64_t n, const char *digits,
+                                                                 bool negative)
 {
-	const char *p = d->end, *end = r->end;
+	const char *p = r->p, *end = r->end;
+	struct decimal d = {.digits = digits, .end = p, .negative = negative};
+	d.n_digits = (size_t)(p - digits);
 	if (*p == '.') {
 		const char *from = ++p;
-		p = read_digits(from, end, &d->mantissa);
+		p = read_digits(from, end, &n);
 		if (p == from)
 			return fail(r, "a digit was expected behind '.'");
-		d->n_digits += (size_t)(p - from);
-		d->exponent = from - p;
-		d->end = p;
+		d.n_digits += (size_t)(p - from);
+		d.exponent = from - p;
+		d.end = p;
 	}
 	if (p < end && (*p == 'e' || *p == 'E')) {
-		p = read_exponent(p + 1, end, &d->exponent);
+		p = read_exponent(p + 1, end, &d.exponent);
 		if (!p)
 			return fail(r, "a digit was expected in an exponent");
 	}
 	r->p = p;
-	r->real = decimal_to_double(d);
+	d.mantissa = n;
+	r->real = decimal_to_double(&d);
 	return isinf(r->real) ? fail(r, "a number is too large") : CQRS_JSON_REAL;
 }
 
@@ -279,13 +281,9 @@ static inline enum cqrs_json_kind read_number(struct cqrs_json_reader *r)
 	if (*digits == '0' && p - digits > 1)
 		return fail(r, "a number begins with 0");
 	r->p = p;
-	if (p == end || (*p != '.' && *p != 'e' && *p != 'E'))
-		return finish_integer(r, n, (size_t)(p - digits), negative);
-	return finish_real(r, &(struct decimal){.digits = digits,
-	                                        .end = p,
-	                                        .mantissa = n,
-	                                        .n_digits = (size_t)(p - digits),
-	                                        .negative = negative});
+	if (p < end && (*p == '.' || *p == 'e' || *p == 'E'))
+		return finish_real(r, n, digits, negative);
+	return finish_integer(r, n, (size_t)(p - digits), negative);
 }
 
 /* ---- tokens ---- */
