@@ -69,6 +69,13 @@ struct cqrs_route {
 	 */
 	const char *const *key;
 	cqrs_row_fn *row; /* NULL: from the types of the columns; CSV always is */
+	/*
+	 * For a route that answers one object by its key: the name of its only
+	 * parameter, an INTEGER within int4 or a TEXT, and of the result column that
+	 * has it.  Requests that come together share one statement, so the parameter
+	 * is an array: compare with = ANY ($?).  NULL: a statement for each request.
+	 */
+	const char *lookup;
 };
 
 /* ---- while starting ---- */

@@ -133,6 +133,11 @@ void query_refuse_memory(struct query *q)
 	query_refuse(q, 503, "overloaded", NULL, "there is no memory for this request, try again");
 }
 
+void query_refuse_overloaded(struct query *q)
+{
+	query_refuse(q, 503, "overloaded", NULL, "too many queries are waiting, try again soon");
+}
+
 /* Once a second at most: a broken route may be popular. */
 void query_refuse_broken(struct query *q, const char *why)
 {
@@ -154,7 +159,7 @@ static bool in_classes(const char *state, const char *classes)
 	return class[1] && strstr(classes, class);
 }
 
-static void refuse_answer(struct query *q, enum pg_answer answer, const struct pg_error *error)
+void query_refuse_answer(struct query *q, enum pg_answer answer, const struct pg_error *error)
 {
 	const char *state = error ? error->sqlstate : "";
 	char why[700];
@@ -225,21 +230,11 @@ static void put_cursor(struct query *q, const PGresult *rows, int row)
 		buf_puts(&q->trouble, error);
 }
 
-static void on_rows(struct pg_query *pg, const PGresult *rows)
+void query_write_rows(struct query *q, const PGresult *rows, int first, int n)
 {
-	struct query *q = ((struct statement *)pg)->query;
-	const struct cqrs_route *def = q->route->def;
-	bool array = q->media == MEDIA_JSON && !def->one;
-	/* The pool may ask twice, if a connection is lost between the rows and their end. */
+	bool array = q->media == MEDIA_JSON && !q->route->def->one;
 	buf_clear(&q->body);
-	buf_clear(&q->trouble);
 	q->body.max = q->bus->max_response_bytes;
-	q->n_rows = PQntuples(rows);
-	int n = def->one && q->n_rows ? 1 : q->n_rows;
-	if (q->page.limit && n > q->page.limit) {
-		n = (int)q->page.limit;
-		put_cursor(q, rows, n - 1);
-	}
 	if (!begin_rows(q, rows))
 		return;
 	if (array)
@@ -247,7 +242,7 @@ static void on_rows(struct pg_query *pg, const PGresult *rows)
 	for (int i = 0; i < n && !q->body.failed; i++) {
 		if (i && array)
 			buf_putc(&q->body, ',');
-		put_row(q, rows, i);
+		put_row(q, rows, first + i);
 	}
 	if (array)
 		buf_putc(&q->body, ']');
@@ -255,6 +250,20 @@ static void on_rows(struct pg_query *pg, const PGresult *rows)
 		buf_putc(&q->body, '\n');
 	q->too_large = q->body.failed;
 	metric_add(q->route->rows, n);
+}
+
+static void on_rows(struct pg_query *pg, const PGresult *rows)
+{
+	struct query *q = ((struct statement *)pg)->query;
+	/* The pool may ask twice, if a connection is lost between the rows and their end. */
+	buf_clear(&q->trouble);
+	q->n_rows = PQntuples(rows);
+	int n = q->route->def->one && q->n_rows ? 1 : q->n_rows;
+	if (q->page.limit && n > q->page.limit) {
+		n = (int)q->page.limit;
+		put_cursor(q, rows, n - 1);
+	}
+	query_write_rows(q, rows, 0, n);
 }
 
 static void on_count(struct pg_query *pg, const PGresult *rows)
@@ -282,8 +291,7 @@ static void put_page_headers(struct query *q)
 	}
 }
 
-/* All statements are done, and well. */
-static void respond(struct query *q)
+void query_respond(struct query *q)
 {
 	const char *type = media_type_content_type(q->media);
 	if (q->trouble.len || q->trouble.failed) {
@@ -363,13 +371,13 @@ static void on_done(struct pg_query *pg, enum pg_answer answer, const struct pg_
 	if (q->state == QUERY_OVER) {
 		/* Abandoned: how it ended is nobody's concern. */
 	} else if (answer != PG_ANSWER_OK) {
-		refuse_answer(q, answer, error);
+		query_refuse_answer(q, answer, error);
 	} else if (q->state == QUERY_STREAMING) {
 		flush(q);
 		http_stream_end(q->http);
 		finish(q);
 	} else if (!q->rows.open && !q->count.open) {
-		respond(q);
+		query_respond(q);
 	}
 	query_let_go(q);
 }
@@ -391,8 +399,7 @@ static bool submit(struct query *q, struct statement *s, pg_query_result_fn *on_
 	s->open = pg_pool_submit(q->bus->pool, &s->pg);
 	q->holds += s->open;
 	if (!s->open)
-		query_refuse(q, 503, "overloaded", NULL,
-		             "too many queries are waiting, try again soon");
+		query_refuse_overloaded(q);
 	return s->open;
 }
 

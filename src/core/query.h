@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One question under way: what the bus decided, and how its rows become the
- * response.  Private to query_bus.c, which decides, and query.c, which answers.
+ * response.  Private to query_bus.c, which decides, query.c, which answers, and
+ * lookup.c, which asks for several at once.
  */
 #ifndef QUERY_H
 #define QUERY_H
@@ -63,6 +64,7 @@ struct query_bus {
 	struct owner **owners; /* of the routes, one for each module */
 	size_t n_owners;
 	struct buf page, openapi; /* made when first asked for */
+	struct lookups *lookups;
 	LIST_HEAD(query_list, query) busy, idle;
 	int n_idle;
 	int64_t logged_at; /* when a statement's failure was logged last */
@@ -79,11 +81,20 @@ void query_free_idle(struct query_bus *bus);
 bool query_submit_rows(struct query *q);
 bool query_submit_count(struct query *q);
 
+/* Writes n rows as the body; the statement that brought them may have been for other queries, too.
+ */
+void query_write_rows(struct query *q, const PGresult *rows, int first, int n);
+/* All statements are done, and well. */
+void query_respond(struct query *q);
+
 /* Answers with a problem, or cuts a stream short; the query is OVER. */
 void query_refuse(struct query *q, int status, const char *code, const char *param,
                   const char *text);
 void query_refuse_param(struct query *q, const struct param_error *error);
 void query_refuse_memory(struct query *q);
+void query_refuse_overloaded(struct query *q);
+/* Its statement was not answered. */
+void query_refuse_answer(struct query *q, enum pg_answer answer, const struct pg_error *error);
 /* A mistake in a module or in the schema: logged; the client learns no details. */
 void query_refuse_broken(struct query *q, const char *why);
 /* A loop_fn: the client of query `arg` is gone. */

@@ -2,6 +2,7 @@
 /* The read path: from a request to a route, to a statement, to rows, to the response. */
 #include "query_bus.h"
 
+#include "lookup.h"
 #include "openapi.h"
 #include "query.h"
 #include "suggest.h"
@@ -88,6 +89,14 @@ static bool understand(struct query *q, const struct param_text *path)
 	return true;
 }
 
+/* False after a refusal. */
+static bool ask(struct query *q)
+{
+	if (q->route->def->lookup)
+		return lookup_join(q->bus->lookups, q);
+	return decide(q) && query_submit_rows(q) && (!q->page.counted || query_submit_count(q));
+}
+
 static void run(struct query_bus *bus, struct http_request *http, const struct route *route,
                 const struct param_text *path)
 {
@@ -107,8 +116,7 @@ static void run(struct query_bus *bus, struct http_request *http, const struct r
 		return;
 	}
 	q->media = media;
-	if (understand(q, path) && decide(q) && query_submit_rows(q) &&
-	    (!q->page.counted || query_submit_count(q)))
+	if (understand(q, path) && ask(q))
 		http_request_on_gone(http, query_on_gone, q);
 	query_let_go(q);
 }
@@ -193,6 +201,11 @@ struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct 
 	bus->timeout_us = timeout_us;
 	LIST_INIT(&bus->busy);
 	LIST_INIT(&bus->idle);
+	bus->lookups = lookups_new(loop, pool, timeout_us, metrics);
+	if (!bus->lookups) {
+		free(bus);
+		return NULL;
+	}
 	bus->aborted = metrics_counter(metrics, "cqrsd_query_streams_aborted_total", "",
 	                               "Streamed answers cut short because of an error");
 	return bus;
@@ -202,6 +215,7 @@ void query_bus_free(struct query_bus *bus)
 {
 	if (!bus)
 		return;
+	lookups_free(bus->lookups);
 	assert(LIST_EMPTY(&bus->busy));
 	query_free_idle(bus);
 	route_table_release(&bus->routes);

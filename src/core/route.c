@@ -92,6 +92,21 @@ static uint64_t hash_route(const struct route *route)
 	return hash;
 }
 
+static bool check_lookup(const struct route *route, struct buf *error)
+{
+	const struct cqrs_route *def = route->def;
+	enum cqrs_type type = route->params.n_own ? route->params.initial[0].type : CQRS_BOOL;
+	if (!def->lookup || (def->one && route->params.n_own == 1 &&
+	                     !strcmp(route->params.list[0]->name, def->lookup) &&
+	                     (type == CQRS_INT4 || type == CQRS_TEXT)))
+		return true;
+	buf_printf(error,
+	           "what is looked up by \"%s\" is one object, and that its only parameter, "
+	           "text or an integer within int4",
+	           def->lookup);
+	return false;
+}
+
 /* Everything about a route that can be wrong is a mistake in a module. */
 static bool check(struct route *route, struct buf *error)
 {
@@ -116,7 +131,8 @@ static bool check(struct route *route, struct buf *error)
 		           CQRS_KEY_MAX);
 		return false;
 	}
-	return param_table_init(&route->params, route->def->params, path, n, keys > 0, error);
+	return param_table_init(&route->params, route->def->params, path, n, keys > 0, error) &&
+	       check_lookup(route, error);
 }
 
 static bool insert(struct route_table *table, struct route *route, struct buf *error)

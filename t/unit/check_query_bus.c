@@ -29,7 +29,7 @@ static struct http_server_config http_config = {.name = "http",
                                                 .idle_timeout_us = 10000000,
                                                 .write_timeout_us = 10000000,
                                                 .max_body = 1000,
-                                                .max_connections = 50};
+                                                .max_connections = 200};
 
 /* ---- a module ---- */
 
@@ -103,7 +103,83 @@ static void refuses(void *self, const struct cqrs_request *req, struct cqrs_answ
 	cqrs_answer_refuse(ans, "n", "n is %d", 7);
 }
 
+/* ---- looked up by a key ---- */
+
+static const struct cqrs_param id_params[] = {
+    {.name = "id", .type = CQRS_PARAM_INTEGER, .min = 0, .max = 1000}, {.name = NULL}};
+static const struct cqrs_param name_params[] = {{.name = "name", .type = CQRS_PARAM_TEXT},
+                                                {.name = NULL}};
+
+static void items(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
+{
+	(void)self;
+	cqrs_sql_bind(ans,
+	              "SELECT 'x' || n AS t, n AS id FROM generate_series(1, 300) n"
+	              " WHERE n = ANY ($?)",
+	              cqrs_param(req, "id"), 1);
+}
+
+static void names(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
+{
+	(void)self;
+	cqrs_sql_bind(ans,
+	              "SELECT n::text AS name FROM generate_series(1, 3) n WHERE n = ANY "
+	              "($?::int[])",
+	              cqrs_param(req, "name"), 1);
+}
+
+static void nameless(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
+{
+	(void)self;
+	cqrs_sql_bind(ans, "SELECT 7 AS other WHERE 7 = ANY ($?)", cqrs_param(req, "id"), 1);
+}
+
+static void slow_items(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
+{
+	items(self, req, ans);
+	cqrs_sql(ans, " AND pg_sleep(30) IS NOT NULL");
+}
+
+static void odd_items(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
+{
+	const struct cqrs_value *ids = cqrs_param(req, "id");
+	for (size_t i = 0; i < ids->a.n; i++)
+		if (ids->a.items[i].i % 2 == 0)
+			cqrs_answer_refuse(ans, "id", "even");
+	items(self, req, ans);
+}
+
 static const struct cqrs_route routes[] = {
+    {.path = "/items/{id}",
+     .summary = "s",
+     .params = id_params,
+     .query = items,
+     .one = true,
+     .lookup = "id"},
+    {.path = "/names/{name}",
+     .summary = "s",
+     .params = name_params,
+     .query = names,
+     .one = true,
+     .lookup = "name"},
+    {.path = "/nameless/{id}",
+     .summary = "s",
+     .params = id_params,
+     .query = nameless,
+     .one = true,
+     .lookup = "id"},
+    {.path = "/slow/{id}",
+     .summary = "s",
+     .params = id_params,
+     .query = slow_items,
+     .one = true,
+     .lookup = "id"},
+    {.path = "/odd/{id}",
+     .summary = "s",
+     .params = id_params,
+     .query = odd_items,
+     .one = true,
+     .lookup = "id"},
     {.path = "/numbers", .summary = "s", .params = n_params, .query = numbers, .key = n_key},
     {.path = "/all", .summary = "s", .params = n_params, .query = numbers},
     {.path = "/squares", .summary = "s", .params = n_params, .query = numbers, .row = put_square},
@@ -117,26 +193,37 @@ static const struct cqrs_route routes[] = {
 
 /* ---- a client, in a thread of its own ---- */
 
+#define CLIENTS_MAX 120
+
 struct client {
-	const char *request;
+	char request[1000];
 	size_t want; /* bytes after which it hangs up; 0: reads to the end */
+	bool leaves; /* as soon as it has asked */
 	char *answer;
 	size_t len;
-	atomic_bool done;
+	pthread_t thread;
+	atomic_bool asked, done;
 };
+
+static struct client clients[CLIENTS_MAX];
+static size_t n_clients;
 
 static void *run_client(void *arg)
 {
 	struct client *c = arg;
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	to.sin_port = htons((uint16_t)atoi(strrchr(http_server_address(server), ':') + 1));
+	const struct linger reset = {.l_onoff = 1};
 	size_t cap = 1 << 25;
 	ssize_t n;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	c->answer = calloc(1, cap);
 	if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 &&
 	    write(fd, c->request, strlen(c->request)) > 0) {
-		while ((!c->want || c->len < c->want) && c->len < cap - 1 &&
+		atomic_store(&c->asked, true);
+		if (c->leaves)
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		while (!c->leaves && (!c->want || c->len < c->want) && c->len < cap - 1 &&
 		       (n = read(fd, c->answer + c->len, cap - 1 - c->len)) > 0)
 			c->len += (size_t)n;
 	}
@@ -145,40 +232,75 @@ static void *run_client(void *arg)
 	return NULL;
 }
 
+static void on_limit(void *arg)
+{
+	(void)arg;
+	loop_stop(loop);
+}
+
 static void on_timer(void *arg)
 {
-	struct client *c = arg;
-	if (!c || atomic_load(&c->done))
-		loop_stop(loop);
-	else
-		timer_arm(timer, 1000);
+	(void)arg;
+	for (size_t i = 0; i < n_clients; i++) {
+		if (!atomic_load(&clients[i].done)) {
+			timer_arm(timer, 1000);
+			return;
+		}
+	}
+	loop_stop(loop);
 }
 
 static void run_for(int64_t us)
 {
-	struct timer *pause = timer_new(loop, on_timer, NULL);
+	struct timer *pause = timer_new(loop, on_limit, NULL);
 	timer_arm(pause, us);
 	loop_run(loop);
 	timer_free(pause);
 }
 
-static char *exchange(const char *method, const char *target, const char *headers, size_t want)
+/* Another one, that has asked; it is answered by finish(). */
+static struct client *ask(const char *method, const char *target, const char *headers)
 {
-	static struct client c;
-	static char request[1000];
-	pthread_t thread;
-	free(c.answer);
-	c = (struct client){.request = request, .want = want};
-	snprintf(request, sizeof request,
+	struct client *c = &clients[n_clients++];
+	ck_assert_uint_le(n_clients, CLIENTS_MAX);
+	snprintf(c->request, sizeof c->request,
 	         "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method, target,
 	         headers);
-	timer = timer_new(loop, on_timer, &c);
+	return c;
+}
+
+/* Nobody is heard before all have asked. */
+static void finish(void)
+{
+	timer = timer_new(loop, on_timer, NULL);
 	timer_arm(timer, 1000);
-	pthread_create(&thread, NULL, run_client, &c);
+	for (size_t i = 0; i < n_clients; i++)
+		pthread_create(&clients[i].thread, NULL, run_client, &clients[i]);
+	for (size_t i = 0; i < n_clients; i++)
+		while (!atomic_load(&clients[i].asked))
+			usleep(100);
 	loop_run(loop);
-	pthread_join(thread, NULL);
+	for (size_t i = 0; i < n_clients; i++)
+		pthread_join(clients[i].thread, NULL);
 	timer_free(timer);
-	return c.answer;
+}
+
+/* Whoever has asked is forgotten, answer and all. */
+static void begin(void)
+{
+	for (size_t i = 0; i < n_clients; i++)
+		free(clients[i].answer);
+	memset(clients, 0, sizeof clients);
+	n_clients = 0;
+}
+
+static char *exchange(const char *method, const char *target, const char *headers, size_t want)
+{
+	begin();
+	struct client *c = ask(method, target, headers);
+	c->want = want;
+	finish();
+	return c->answer;
 }
 
 static char *get(const char *target)
@@ -224,6 +346,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	begin();
 	http_server_free(server);
 	pg_pool_free(pool);
 	query_bus_free(bus);
@@ -406,6 +529,88 @@ START_TEST(answers_head_without_a_body)
 }
 END_TEST
 
+/* ---- several at once ---- */
+
+static double shared(void)
+{
+	return metric_value(metrics_counter(metrics, "cqrsd_query_shared_total", "", ""));
+}
+
+START_TEST(who_comes_together_is_asked_for_together)
+{
+	char target[40];
+	begin();
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		snprintf(target, sizeof target, "/api/v1/items/%d", 3 * (i % 110));
+		ask("GET", target, "");
+	}
+	finish();
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		int id = 3 * (i % 110);
+		char expected[60];
+		snprintf(expected, sizeof expected, "{\"t\":\"x%d\",\"id\":%d}\n", id, id);
+		if (id && id <= 300)
+			ck_assert_str_eq(body(clients[i].answer), expected);
+		else
+			ck_assert_int_eq(status(clients[i].answer), 404);
+	}
+	ck_assert(shared() > CLIENTS_MAX / 2);
+	ck_assert_str_eq(body(exchange("GET", "/api/v1/items/7", "Accept: text/csv\r\n", 0)),
+	                 "t,id\r\nx7,7\r\n");
+	ck_assert_str_eq(body(exchange("HEAD", "/api/v1/items/7", "", 0)), "");
+	ck_assert_int_eq(status(get("/api/v1/items/1001")), 400);
+}
+END_TEST
+
+START_TEST(a_bad_key_is_not_the_others_fault)
+{
+	begin();
+	ask("GET", "/api/v1/names/2", "");
+	ask("GET", "/api/v1/names/two", "");
+	ask("GET", "/api/v1/names/3", "");
+	ask("GET", "/api/v1/names/4", "");
+	finish();
+	ck_assert_str_eq(body(clients[0].answer), "{\"name\":\"2\"}\n");
+	ck_assert_int_eq(status(clients[1].answer), 400);
+	ck_has(clients[1].answer, "two");
+	ck_assert_str_eq(body(clients[2].answer), "{\"name\":\"3\"}\n");
+	ck_assert_int_eq(status(clients[3].answer), 404);
+}
+END_TEST
+
+START_TEST(who_leaves_is_not_waited_for)
+{
+	for (int i = 0; i < 5; i++) {
+		begin();
+		for (int k = 0; k < 9; k++)
+			ask("GET", "/api/v1/items/7", "")->leaves = k % 4 != 2;
+		finish();
+		ck_assert_str_eq(body(clients[2].answer), "{\"t\":\"x7\",\"id\":7}\n");
+	}
+	begin();
+	for (int k = 0; k < 3; k++)
+		ask("GET", "/api/v1/slow/7", "")->leaves = k == 0;
+	finish();
+	ck_assert_int_eq(status(clients[1].answer), 504);
+	ck_assert_int_eq(status(clients[2].answer), 504);
+}
+END_TEST
+
+START_TEST(all_are_told_what_is_wrong)
+{
+	static const char *const targets[] = {"/api/v1/nameless/7", "/api/v1/odd/2"};
+	static const int expected[] = {500, 400};
+	for (int i = 0; i < 2; i++) {
+		begin();
+		ask("GET", targets[i], "");
+		ask("GET", targets[i], "");
+		finish();
+		ck_assert_int_eq(status(clients[0].answer), expected[i]);
+		ck_assert_int_eq(status(clients[1].answer), expected[i]);
+	}
+}
+END_TEST
+
 START_TEST(shows_its_documents)
 {
 	ck_has(get("/api/v1/openapi.json"), "\"/api/v1/numbers/{n}\"");
@@ -432,6 +637,10 @@ int main(void)
 	tcase_add_test(tc, gives_up_at_the_deadline);
 	tcase_add_test(tc, forgets_a_client_that_is_gone);
 	tcase_add_test(tc, answers_head_without_a_body);
+	tcase_add_test(tc, who_comes_together_is_asked_for_together);
+	tcase_add_test(tc, a_bad_key_is_not_the_others_fault);
+	tcase_add_test(tc, who_leaves_is_not_waited_for);
+	tcase_add_test(tc, all_are_told_what_is_wrong);
 	tcase_add_test(tc, shows_its_documents);
 	suite_add_tcase(suite, tc);
 	SRunner *runner = srunner_create(suite);

@@ -44,6 +44,11 @@ static const char *ask_after(const char *path, const char *query, int64_t limit,
 	ck_assert_ptr_nonnull(route);
 	ck_assert_msg(param_parse(&route->params, &req, values, query, NOW, &error), "%s",
 	              error.text);
+	static struct cqrs_value key;
+	if (route->def->lookup) {
+		key = req.values[0];
+		req.values[0] = cqrs_array(CQRS_INT4_ARRAY, &key, 1);
+	}
 	req.row_limit = limit;
 	req.cursor = after;
 	answer_clear(&ans);
@@ -94,8 +99,8 @@ END_TEST
 START_TEST(finds_one_sensor_and_its_newest_reading_by_key)
 {
 	ck_assert_str_eq(ask("/sensors/7", "", 0),
-	                 "SELECT id, type, location FROM sensors WHERE id = $1");
-	ck_assert_int_eq(bound(1), 7);
+	                 "SELECT id, type, location FROM sensors WHERE id = ANY ($1)");
+	ck_assert_int_eq((int32_t)pg_get32(ans.values[0] + ans.lengths[0] - 4), 7);
 	ck_assert_str_eq(ask("/sensors/7/latest", "", 0),
 	                 "SELECT time, sensor_id, temperature, cpu FROM sensor_data"
 	                 " WHERE sensor_id = $1 ORDER BY time DESC LIMIT 1");

@@ -124,6 +124,30 @@ START_TEST(refuses_malformed_patterns)
 }
 END_TEST
 
+START_TEST(only_one_object_is_looked_up_by_its_only_parameter)
+{
+	static const struct cqrs_param wide[] = {
+	    {.name = "id", .type = CQRS_PARAM_INTEGER, .max = INT64_MAX}, {.name = NULL}};
+	struct cqrs_route def = {.path = "/{id}", .query = query, .params = params + 1};
+	def.lookup = "id"; /* a list */
+	cqrs_routes_add(&routes, &def);
+	def.one = true;
+	def.params = wide;
+	cqrs_routes_add(&routes, &def);
+	def.params = params; /* two */
+	cqrs_routes_add(&routes, &def);
+	def.params = params + 1;
+	def.lookup = "day";
+	cqrs_routes_add(&routes, &def);
+	ck_assert_uint_eq(table.n, 0);
+	ck_assert_ptr_nonnull(strstr(buf_str(&routes.error), "looked up by \"day\""));
+	def.lookup = "id";
+	cqrs_routes_add(&routes, &def);
+	ck_assert_uint_eq(table.n, 1);
+	route_table_release(&table);
+}
+END_TEST
+
 START_TEST(is_bounded)
 {
 	char path[32];
@@ -155,6 +179,7 @@ int main(void)
 	tcase_add_test(tc, finds_nothing_for_other_paths);
 	tcase_add_test(tc, refuses_two_routes_that_mean_the_same);
 	tcase_add_test(tc, refuses_malformed_patterns);
+	tcase_add_test(tc, only_one_object_is_looked_up_by_its_only_parameter);
 	tcase_add_test(tc, is_bounded);
 	tcase_add_test(tc, collects_what_the_module_says_went_wrong);
 	suite_add_tcase(suite, tc);

@@ -84,7 +84,7 @@ static void list_sensors(void *self, const struct cqrs_request *req, struct cqrs
 static void get_sensor(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
 {
 	(void)self;
-	cqrs_sql_bind(ans, "SELECT id, type, location FROM sensors WHERE id = $?",
+	cqrs_sql_bind(ans, "SELECT id, type, location FROM sensors WHERE id = ANY ($?)",
 	              cqrs_param(req, "id"), 1);
 }
 
@@ -360,7 +360,8 @@ static const struct cqrs_route routes[] = {
      .summary = "One sensor",
      .params = one_params,
      .query = get_sensor,
-     .one = true},
+     .one = true,
+     .lookup = "id"},
     {.path = "/sensors/latest",
      .summary = "The newest reading of every sensor",
      .query = list_latest,
