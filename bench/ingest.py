@@ -4,7 +4,7 @@
 import time
 
 from bench.figure import AtMost, Benchmark, Figure, Ratio
-from bench.load import pgbench
+from bench.load import best, pgbench
 from bench.readings import (BATCH, EPOCH_2000_US, PER_MESSAGE, ROW, SECOND_US, START, Readings,
                             Stream, cpu, reading, temperature)
 from bench.topic import check_rows
@@ -40,8 +40,9 @@ class Drain(Benchmark):
 
     def choose(self):
         """How many readings are sorted at a time is tried with a tenth of them."""
-        trial = Readings(self.lab.rows(self.topic.rows // 10 / self.lab.scale))
-        self.size = max(SORTED_AT_A_TIME, key=lambda size: self.store(trial, size))
+        trial = Readings(self.lab.rows(self.topic.rows / 10 / self.lab.scale))
+        self.size = self.lab.once(("copy size", self.topic.name), lambda: best(
+            SORTED_AT_A_TIME, lambda size: self.store(trial, size))[0])
 
     def store(self, readings, size):
         """Readings a second."""
@@ -95,7 +96,7 @@ class IngestDuplicates(Drain):
     figures = (Figure("ingest-duplicates", "rows/s", Ratio(1.0)),)
 
     def prepare(self):
-        readings = Readings(self.lab.rows(2_000_000))
+        readings = Readings(self.lab.rows(1_000_000))
         self.topic = self.lab.topic("duplicates", readings, self.messages(readings))
         self.choose()
 

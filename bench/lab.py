@@ -29,7 +29,7 @@ class Lab:
         return max(10, round(full * self.scale / SENSORS)) * SENSORS
 
     def once(self, key, measure):
-        """What was measured in this round already is not measured again."""
+        """What was measured in this round, or while preparing, is not measured again."""
         if key not in self._in_round:
             self._in_round[key] = measure()
         return self._in_round[key]
@@ -135,3 +135,8 @@ class Lab:
             self._readers[key] = self.daemon(
                 database, postgres={"read": {"connections": connections}}).start()
         return self._readers[key]
+
+    def tidy(self):
+        """After a failure: ends all that would disturb what comes next."""
+        for daemon in set(Cqrsd.running) - set(self._readers.values()):
+            daemon.kill()

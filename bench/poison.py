@@ -81,7 +81,7 @@ class IngestPoison(Hot):
     """Half of what is bad is no JSON: one message in 200, and one reading in every second."""
 
     figures = (Figure("ingest-poison", "rows/s", Ratio(0.50)),)
-    size, bad_every, broken_every, is_default = 2_000_000, 2, 200, True
+    size, bad_every, broken_every, is_default = 1_000_000, 2, 200, True
 
 
 class Check(Hot):
