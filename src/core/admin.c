@@ -45,12 +45,6 @@ struct admin {
 	int n_routes;
 };
 
-void admin_respond_no_memory(struct http_request *req)
-{
-	http_respond_problem(req, 503, "out_of_memory", NULL,
-	                     "There is no memory for the answer now; try again soon.");
-}
-
 void admin_respond(struct http_request *req, int status, json_t *json)
 {
 	struct buf body = BUF_INIT;
@@ -60,7 +54,7 @@ void admin_respond(struct http_request *req, int status, json_t *json)
 	if (!body.failed)
 		http_respond(req, status, JSON_TYPE, body.data, body.len);
 	else
-		admin_respond_no_memory(req);
+		http_respond_no_memory(req);
 	buf_release(&body);
 }
 
@@ -86,7 +80,7 @@ static void metrics(void *arg, struct http_request *req, const char *below)
 	struct buf text = BUF_INIT;
 	metrics_write(admin->metrics, &text);
 	if (text.failed)
-		admin_respond_no_memory(req);
+		http_respond_no_memory(req);
 	else
 		http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", text.data,
 		             text.len);

@@ -51,7 +51,6 @@ void admin_route_add(struct admin *admin, enum http_method method, const char *p
 void admin_route_remove(struct admin *admin, const void *arg);
 /* Takes the reference; NULL answers that memory is out. */
 void admin_respond(struct http_request *req, int status, json_t *json);
-void admin_respond_no_memory(struct http_request *req);
 
 /*
  * /status will have a member `name` (borrowed for good), which `fn` makes.

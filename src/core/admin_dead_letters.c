@@ -169,7 +169,7 @@ static void list(void *arg, struct http_request *req, const char *below)
 	char *query = strdup(http_request_query(req));
 	(void)below;
 	if (!query)
-		admin_respond_no_memory(req);
+		http_respond_no_memory(req);
 	else if (read_query(arg, req, &request, query))
 		begin(arg, req, &request);
 	free(query);
@@ -280,7 +280,7 @@ static void change(struct admin_dead_letters *d, struct http_request *req, enum 
 	json_error_t error;
 	json_t *body = json_tree_load(text ? text : "", text ? len : 0, &error);
 	if (!body && !*error.text)
-		admin_respond_no_memory(req);
+		http_respond_no_memory(req);
 	else if (read_body(d, req, &request, body))
 		begin(d, req, &request);
 	json_decref(body);

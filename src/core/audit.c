@@ -229,7 +229,10 @@ static void on_ready(void *owner, struct pg_conn *conn)
 	struct audit *audit = owner;
 	offsets_read_sql(&audit->sql, audit->config->group);
 	audit->request.sql = buf_str(&audit->sql);
-	audit->asking = !audit->sql.failed && pg_conn_send(conn, &audit->request);
+	if (audit->sql.failed)
+		audit_fail(audit, "out of memory");
+	else
+		audit->asking = pg_conn_send(conn, &audit->request);
 }
 
 static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *error)
@@ -311,7 +314,7 @@ static bool init(struct audit *audit)
 	audit->cap_verdicts =
 	    calloc((size_t)audit->open->n_tables + 1, sizeof *audit->cap_verdicts);
 	audit->source = kafka_source_new(audit->loop, &audit->source_config, &source_events, audit);
-	return audit->verdicts && audit->cap_verdicts && audit->source;
+	return !audit->setup.failed && audit->verdicts && audit->cap_verdicts && audit->source;
 }
 
 static void release(struct audit *audit)

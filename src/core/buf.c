@@ -14,7 +14,7 @@ void buf_release(struct buf *b)
 void buf_clear(struct buf *b)
 {
 	b->len = 0;
-	b->failed = false;
+	b->failed = b->is_full = false;
 }
 
 static bool enlarge(struct buf *b, size_t need)
@@ -34,8 +34,8 @@ char *buf_grow(struct buf *b, size_t n)
 {
 	if (b->failed)
 		return NULL;
-	if (n > SIZE_MAX / 4 - b->len || (b->max && b->len + n > b->max) ||
-	    (b->len + n > b->cap && !enlarge(b, b->len + n))) {
+	b->is_full = n > SIZE_MAX / 4 - b->len || (b->max && b->len + n > b->max);
+	if (b->is_full || (b->len + n > b->cap && !enlarge(b, b->len + n))) {
 		b->failed = true;
 		return NULL;
 	}

@@ -20,6 +20,7 @@ struct buf {
 	size_t cap;
 	size_t max; /* 0: no limit */
 	bool failed;
+	bool is_full; /* it failed because of `max` */
 };
 
 #define BUF_INIT             \

@@ -274,8 +274,8 @@ bool gaps_init(struct command_bus *bus)
 	for (enum gap_reason i = 0; i < GAP_REASONS; i++) {
 		struct buf labels = BUF_INIT;
 		metrics_label(&labels, "reason", gaps_reason(i));
-		bus->gaps_found[i] =
-		    metrics_counter(bus->metrics, "cqrsd_kafka_gaps_total", buf_str(&labels), help);
+		bus->gaps_found[i] = metrics_counter(bus->metrics, "cqrsd_kafka_gaps_total",
+		                                     metrics_labels(&labels), help);
 		buf_release(&labels);
 	}
 	bus->gap_messages = metrics_counter(bus->metrics, "cqrsd_kafka_gap_messages_total", "",

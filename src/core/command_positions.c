@@ -68,10 +68,10 @@ static void partition_init(struct partition *partition, struct command_bus *bus,
 	snprintf(number, sizeof number, "%" PRId32, given->partition);
 	metrics_label(&labels, "topic", partition->topic);
 	metrics_label(&labels, "partition", number);
-	partition->lag = metrics_gauge(bus->metrics, "cqrsd_kafka_lag", buf_str(&labels),
+	partition->lag = metrics_gauge(bus->metrics, "cqrsd_kafka_lag", metrics_labels(&labels),
 	                               "Messages still to be stored");
-	partition->stored = metrics_gauge(bus->metrics, "cqrsd_kafka_next_offset", buf_str(&labels),
-	                                  "The next offset to be stored");
+	partition->stored = metrics_gauge(bus->metrics, "cqrsd_kafka_next_offset",
+	                                  metrics_labels(&labels), "The next offset to be stored");
 	buf_release(&labels);
 }
 

@@ -71,8 +71,8 @@ void cqrs_setup_topic(struct cqrs_setup *setup, const char *topic, cqrs_handle_f
 	bus->topics[bus->n_topics] = (struct bus_topic){
 	    .handle = handle,
 	    .module = bus->n_modules, /* which it becomes when it has started */
-	    .messages = metrics_counter(bus->metrics, "cqrsd_messages_total", buf_str(&labels),
-	                                "Messages decided"),
+	    .messages = metrics_counter(bus->metrics, "cqrsd_messages_total",
+	                                metrics_labels(&labels), "Messages decided"),
 	};
 	bus->topic_names[bus->n_topics++] = topic;
 	buf_release(&labels);

@@ -37,11 +37,11 @@ struct http_metrics *http_metrics_new(struct metrics *metrics, const char *liste
 	m->metrics = metrics;
 	m->listener = listener;
 	struct buf labels = labels_of(m);
-	m->connections =
-	    metrics_gauge(metrics, "cqrsd_http_connections", buf_str(&labels), "Open connections.");
-	m->received = metrics_counter(metrics, "cqrsd_http_received_bytes_total", buf_str(&labels),
-	                              "Bytes read from clients.");
-	m->sent = metrics_counter(metrics, "cqrsd_http_sent_bytes_total", buf_str(&labels),
+	m->connections = metrics_gauge(metrics, "cqrsd_http_connections", metrics_labels(&labels),
+	                               "Open connections.");
+	m->received = metrics_counter(metrics, "cqrsd_http_received_bytes_total",
+	                              metrics_labels(&labels), "Bytes read from clients.");
+	m->sent = metrics_counter(metrics, "cqrsd_http_sent_bytes_total", metrics_labels(&labels),
 	                          "Bytes written to clients.");
 	buf_release(&labels);
 	return m;
@@ -82,9 +82,9 @@ static void count(struct http_metrics *m, const char *route, const char *method,
 		metrics_label(&labels, "route", route);
 		metrics_label(&labels, "method", method);
 		buf_printf(&labels, ",status=\"%d\"", status);
-		struct metric *metric =
-		    metrics_counter(m->metrics, "cqrsd_http_requests_total", buf_str(&labels),
-		                    "Requests answered, by route, method and status.");
+		struct metric *metric = metrics_counter(
+		    m->metrics, "cqrsd_http_requests_total", metrics_labels(&labels),
+		    "Requests answered, by route, method and status.");
 		buf_release(&labels);
 		remember(m, slot, (struct slot){route, method, status, metric});
 	}
@@ -102,10 +102,10 @@ void http_metrics_answered(struct http_metrics *m, const char *route, const char
 	if (!slot->metric) {
 		struct buf labels = labels_of(m);
 		metrics_label(&labels, "route", route);
-		struct metric *metric =
-		    metrics_histogram(m->metrics, "cqrsd_http_request_seconds", buf_str(&labels),
-		                      "From the complete request to the complete response.",
-		                      metrics_seconds, metrics_n_seconds);
+		struct metric *metric = metrics_histogram(
+		    m->metrics, "cqrsd_http_request_seconds", metrics_labels(&labels),
+		    "From the complete request to the complete response.", metrics_seconds,
+		    metrics_n_seconds);
 		buf_release(&labels);
 		remember(m, slot, (struct slot){route, NULL, 0, metric});
 	}
@@ -121,7 +121,7 @@ void http_metrics_refused(struct http_metrics *m, const char *code)
 		struct buf labels = labels_of(m);
 		metrics_label(&labels, "reason", code);
 		struct metric *metric =
-		    metrics_counter(m->metrics, "cqrsd_http_refused_total", buf_str(&labels),
+		    metrics_counter(m->metrics, "cqrsd_http_refused_total", metrics_labels(&labels),
 		                    "Requests and connections that no handler saw, by reason.");
 		buf_release(&labels);
 		remember(m, slot, (struct slot){code, NULL, 1, metric});

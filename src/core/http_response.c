@@ -183,6 +183,13 @@ void http_respond_problem(struct http_request *req, int status, const char *code
 	buf_release(&body);
 }
 
+void http_respond_no_memory(struct http_request *req)
+{
+	http_respond_header(req, "Retry-After", "1");
+	http_respond_problem(req, 503, "out_of_memory", NULL,
+	                     "There is no memory for the answer now; try again soon.");
+}
+
 void http_stream_begin(struct http_request *req, int status, const char *content_type,
                        loop_fn *writable, void *arg)
 {

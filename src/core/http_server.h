@@ -91,6 +91,8 @@ void http_respond(struct http_request *req, int status, const char *content_type
 /* problem+json (RFC 9457); `param` may be NULL. */
 void http_respond_problem(struct http_request *req, int status, const char *code, const char *param,
                           const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* 503: memory is out, and the client may try again. */
+void http_respond_no_memory(struct http_request *req);
 
 /*
  * A response of unknown length, in chunks (HTTP/1.0: until close).  After a

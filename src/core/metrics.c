@@ -175,10 +175,11 @@ static struct metric *use_dummy(struct metrics *metrics, const char *name)
 static struct metric *take_metric(struct metrics *metrics, struct family *family, const char *name,
                                   const char *labels)
 {
-	struct metric *metric = family ? find_metric(family, labels) : NULL;
+	bool is_known = family && labels;
+	struct metric *metric = is_known ? find_metric(family, labels) : NULL;
 	if (metric)
 		return metric;
-	if (family && metrics->n_metrics < METRICS_MAX)
+	if (is_known && metrics->n_metrics < METRICS_MAX)
 		metric = new_metric(family, labels);
 	if (!metric)
 		return use_dummy(metrics, name);
@@ -296,6 +297,12 @@ void metrics_label(struct buf *labels, const char *name, const char *value)
 	buf_printf(labels, "%s%s=\"", labels->len ? "," : "", name);
 	put_escaped(labels, value, true);
 	buf_putc(labels, '"');
+}
+
+const char *metrics_labels(struct buf *labels)
+{
+	const char *text = buf_str(labels);
+	return labels->failed ? NULL : text;
 }
 
 static void put_number(struct buf *out, double value)

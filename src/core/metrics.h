@@ -19,7 +19,7 @@ void metrics_free(struct metrics *metrics);
 
 /*
  * The metric with this name and these labels, made at the first call.  `labels`
- * is `topic="t",partition="0"`, values escaped by metrics_label(), or "".  Names
+ * is `topic="t",partition="0"`, from metrics_labels(), or "".  Names
  * follow the conventions: cqrsd_*_total for counters, base units.  When memory
  * is out a shared dummy is returned, never NULL.  `help` is borrowed for ever.
  */
@@ -44,6 +44,8 @@ extern const int metrics_n_seconds;
 
 /* Appends name="value" with the value escaped, after a comma if `labels` is not empty. */
 void metrics_label(struct buf *labels, const char *name, const char *value);
+/* All that were put together, for the functions above; NULL, which makes the dummy: no memory. */
+const char *metrics_labels(struct buf *labels);
 
 /* `refresh` is called before each exposition, to set gauges. */
 void metrics_on_scrape(struct metrics *metrics, loop_fn *refresh, void *arg);

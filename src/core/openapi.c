@@ -13,6 +13,13 @@ static void put(struct cqrs_json *out, const char *name, const char *text)
 	cqrs_json_string(out, text, strlen(text));
 }
 
+/* Without memory for the text the document fails. */
+static void put_made(struct cqrs_json *out, const char *name, struct buf *text)
+{
+	put(out, name, buf_str(text));
+	out->out->failed |= text->failed;
+}
+
 static void open_member(struct cqrs_json *out, const char *name)
 {
 	cqrs_json_name(out, name);
@@ -100,7 +107,7 @@ static void put_description(struct cqrs_json *out, const struct cqrs_param *para
 		buf_puts(&text, text.len ? "; " : "");
 		param_value_describe(param, &text);
 	}
-	put(out, "description", buf_str(&text));
+	put_made(out, "description", &text);
 	buf_release(&text);
 }
 
@@ -189,7 +196,7 @@ static void put_operation_id(struct cqrs_json *out, const struct route *route)
 			buf_putc(&id, letter == '-' || letter == '.' ? '_' : letter);
 		}
 	}
-	put(out, "operationId", buf_str(&id));
+	put_made(out, "operationId", &id);
 	buf_release(&id);
 }
 

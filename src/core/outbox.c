@@ -249,8 +249,10 @@ static void open_connection(struct outbox *outbox)
 {
 	static const struct pg_conn_events events = {.on_ready = on_ready, .on_lost = on_lost};
 	outbox->conn = pg_conn_new(outbox->loop, &outbox->config, &events, outbox);
-	if (!outbox->conn)
-		return; /* the next poke tries again */
+	if (!outbox->conn) {
+		timer_arm(outbox->timer, BACKOFF_US);
+		return;
+	}
 	outbox->state = AWAY;
 	pg_conn_start(outbox->conn);
 }
@@ -279,6 +281,8 @@ static void on_timer(void *arg)
 			return;
 		outbox->idle = NULL;
 		idle(outbox->idle_arg);
+	} else if (outbox->state == CLOSED && !outbox->conn) {
+		open_connection(outbox); /* there was no memory for it */
 	} else if (outbox->state == CLOSED) {
 		close_connection(outbox);
 	} else if (outbox->state == ASLEEP && outbox->has_lock) {

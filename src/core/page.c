@@ -42,15 +42,19 @@ bool page_init(struct page *page, const struct cqrs_request *req, bool paged, en
 	return true;
 }
 
-/* Whether a piece of a query string, as it was sent, gives the parameter `name`. */
-static bool gives(const char *piece, size_t len, const char *name, struct buf *scratch)
+/* Whether a piece of a query string, as it was sent, gives the parameter `name`; without memory
+ * `out` fails. */
+static bool gives(const char *piece, size_t len, const char *name, struct buf *scratch,
+                  struct buf *out)
 {
 	const char *found, *value;
 	buf_clear(scratch);
 	buf_add(scratch, piece, len);
 	buf_str(scratch);
-	if (scratch->failed)
+	if (scratch->failed) {
+		out->failed = true;
 		return false;
+	}
 	char *rest = scratch->data;
 	return url_query_next(&rest, &found, &value) == URL_PAIR && !strcmp(found, name);
 }
@@ -76,7 +80,7 @@ void page_link(const struct page *page, struct buf *out, const char *path, const
 	buf_putc(out, '?');
 	for (size_t len; *query; query += len + (query[len] == '&')) {
 		len = strcspn(query, "&");
-		if (!len || gives(query, len, replaced, &scratch))
+		if (!len || gives(query, len, replaced, &scratch, out))
 			continue;
 		put_piece(out, query, len);
 		buf_putc(out, '&');

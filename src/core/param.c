@@ -204,7 +204,7 @@ static bool collect(const struct param_table *t, struct cqrs_request *req,
 		room += path[i].len + 1;
 	buf_clear(&req->text);
 	if (!buf_reserve(&req->text, room))
-		return refuse(error, "", "there is no memory for this request, try again");
+		return !(error->no_memory = true);
 	for (size_t i = 0; i < t->n_path; i++) {
 		if (!take_pair(t, req, t->path[i], copy(req, path[i].text, path[i].len), error))
 			return false;

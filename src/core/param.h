@@ -47,6 +47,7 @@ struct param_text {
 struct param_error {
 	char param[64]; /* "": no single one is at fault */
 	char text[1024];
+	bool no_memory; /* the request is not to blame */
 };
 
 /* A request whose parameters are valid.  Zeroed at first, then used again and again. */

@@ -80,12 +80,13 @@ static void watch(struct pg_conn *conn, short what)
 	unwatch(conn);
 	if (!what)
 		return;
-	event_assign(&conn->io, loop_base(conn->loop), PQsocket(conn->pg),
-	             (short)(what | EV_PERSIST), on_io, conn);
-	if (event_add(&conn->io, NULL) == 0)
+	int fd = PQsocket(conn->pg);
+	event_assign(&conn->io, loop_base(conn->loop), fd, (short)(what | EV_PERSIST), on_io, conn);
+	/* Without a descriptor it would wait for nothing. */
+	if (fd >= 0 && event_add(&conn->io, NULL) == 0)
 		conn->watched = what;
 	else
-		pg_conn_reset(conn, "out of memory");
+		pg_conn_reset(conn, fd >= 0 ? "out of memory" : "libpq has no socket");
 }
 
 void pg_conn_watch(struct pg_conn *conn)
@@ -286,7 +287,10 @@ static void poll_connection(struct pg_conn *conn)
 		watch(conn, EV_WRITE);
 		break;
 	case PGRES_POLLING_OK:
-		PQsetnonblocking(conn->pg, 1);
+		if (PQsetnonblocking(conn->pg, 1)) {
+			pg_conn_lose_by_libpq(conn);
+			break;
+		}
 		set_state(conn, PG_CONN_SETUP);
 		pg_conn_watch(conn);
 		if (!conn->pg)

@@ -106,7 +106,8 @@ static void resolve(struct pg_hosts_lookup *lookup, const char *host, const char
 
 static char *take(struct buf *b)
 {
-	char *text = strdup(buf_str(b));
+	const char *all = buf_str(b);
+	char *text = b->failed ? NULL : strdup(all);
 	buf_release(b);
 	return text;
 }

@@ -73,7 +73,7 @@ static struct metric *find_gauge(struct metrics *metrics, const char *name, cons
 	metrics_label(&labels, "kind", kind);
 	if (state)
 		metrics_label(&labels, "state", state);
-	struct metric *metric = metrics_gauge(metrics, name, buf_str(&labels), help);
+	struct metric *metric = metrics_gauge(metrics, name, metrics_labels(&labels), help);
 	buf_release(&labels);
 	return metric;
 }
@@ -90,9 +90,10 @@ static void find_metrics(struct pg_side *side, const char *kind, struct metrics 
 	side->queue = find_gauge(metrics, "cqrsd_pg_pool_waiting", kind, NULL,
 	                         "Queries that wait for a connection");
 	metrics_label(&labels, "kind", kind);
-	side->seconds = metrics_histogram(metrics, "cqrsd_pg_pool_query_seconds", buf_str(&labels),
-	                                  "Time from a query to its answer, waiting included",
-	                                  metrics_seconds, metrics_n_seconds);
+	side->seconds =
+	    metrics_histogram(metrics, "cqrsd_pg_pool_query_seconds", metrics_labels(&labels),
+	                      "Time from a query to its answer, waiting included", metrics_seconds,
+	                      metrics_n_seconds);
 	buf_release(&labels);
 	metric_set(side->away, side->n);
 }

@@ -164,7 +164,13 @@ static void on_ready(void *owner, struct pg_conn *conn)
 	                                     .n_params = -1,
 	                                     .on_result = on_problems,
 	                                     .done = on_asked};
-	pg_conn_send(conn, &probe->request);
+	if (!probe->sql.failed) {
+		pg_conn_send(conn, &probe->request);
+		return;
+	}
+	buf_puts(probe->problems, "postgres: no memory to look at the tables\n");
+	probe->is_asked = true;
+	loop_stop(probe->loop);
 }
 
 static void on_late(void *arg)

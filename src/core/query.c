@@ -61,7 +61,6 @@ struct query *query_take(struct query_bus *bus, struct http_request *http,
 	q->rows.query = q->count.query = q;
 	q->n_rows = 0;
 	q->total = 0;
-	q->too_large = false;
 	q->next[0] = '\0';
 	answer_clear(&q->rows.answer);
 	answer_clear(&q->count.answer);
@@ -125,12 +124,16 @@ void query_refuse(struct query *q, int status, const char *code, const char *par
 
 void query_refuse_param(struct query *q, const struct param_error *error)
 {
-	query_refuse(q, 400, "invalid_parameter", error->param, error->text);
+	if (error->no_memory)
+		query_refuse_memory(q);
+	else
+		query_refuse(q, 400, "invalid_parameter", error->param, error->text);
 }
 
 void query_refuse_memory(struct query *q)
 {
-	query_refuse(q, 503, "overloaded", NULL, "there is no memory for this request, try again");
+	query_refuse(q, 503, "out_of_memory", NULL,
+	             "There is no memory for the answer now; try again soon.");
 }
 
 void query_refuse_overloaded(struct query *q)
@@ -248,7 +251,6 @@ void query_write_rows(struct query *q, const PGresult *rows, int first, int n)
 		buf_putc(&q->body, ']');
 	if (q->media == MEDIA_JSON)
 		buf_putc(&q->body, '\n');
-	q->too_large = q->body.failed;
 	metric_add(q->route->rows, n);
 }
 
@@ -275,9 +277,11 @@ static void on_count(struct pg_query *pg, const PGresult *rows)
 
 /* ---- the response ---- */
 
-static void put_page_headers(struct query *q)
+/* Who does not see the link to the next page takes this one for the last. */
+static bool put_page_headers(struct query *q)
 {
 	char total[24];
+	bool ok = true;
 	if (q->page.counted) {
 		snprintf(total, sizeof total, "%" PRId64, q->total);
 		http_respond_header(q->http, "Total-Count", total);
@@ -287,8 +291,10 @@ static void put_page_headers(struct query *q)
 		page_link(&q->page, &link, http_request_path(q->http), http_request_query(q->http),
 		          q->next);
 		http_respond_header(q->http, "Link", buf_str(&link));
+		ok = !link.failed;
 		buf_release(&link);
 	}
+	return ok;
 }
 
 void query_respond(struct query *q)
@@ -296,16 +302,17 @@ void query_respond(struct query *q)
 	const char *type = media_type_content_type(q->media);
 	if (q->trouble.len || q->trouble.failed) {
 		query_refuse_broken(q, buf_str(&q->trouble));
-	} else if (q->too_large) {
+	} else if (q->body.is_full) {
 		query_refuse(
 		    q, 400, "answer_too_large", NULL,
 		    "the answer is larger than this server keeps in memory: ask for fewer rows, or "
 		    "for text/csv or application/x-ndjson where they are streamed");
 	} else if (q->route->def->one && !q->n_rows) {
 		query_refuse(q, 404, "not_found", NULL, "there is nothing with this name");
+	} else if (q->body.failed || !put_page_headers(q)) {
+		query_refuse_memory(q);
 	} else {
 		http_respond_header(q->http, "Vary", "Accept");
-		put_page_headers(q);
 		if (q->page.stream) { /* HEAD: as GET would begin */
 			http_stream_begin(q->http, 200, type, NULL, NULL);
 			http_stream_end(q->http);

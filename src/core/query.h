@@ -49,7 +49,6 @@ struct query {
 	struct buf trouble; /* why the rows cannot be written; not empty: 500 */
 	int n_rows;         /* that the statement returned */
 	int64_t total;
-	bool too_large;
 	char next[CURSOR_TEXT_MAX]; /* the cursor of the next page; "": there is none */
 	LIST_ENTRY(query) link;
 };

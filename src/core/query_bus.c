@@ -110,9 +110,7 @@ static void run(struct query_bus *bus, struct http_request *http, const struct r
 	}
 	struct query *q = query_take(bus, http, route);
 	if (!q) {
-		http_respond_header(http, "Retry-After", "1");
-		http_respond_problem(http, 503, "overloaded", NULL,
-		                     "there is no memory for this request, try again");
+		http_respond_no_memory(http);
 		return;
 	}
 	q->media = media;
@@ -162,7 +160,10 @@ static void respond_document(struct query_bus *bus, struct http_request *http, c
 		buf_clear(document);
 		write(&bus->routes, document);
 	}
-	http_respond(http, 200, type, document->data, document->len);
+	if (document->failed)
+		http_respond_no_memory(http);
+	else
+		http_respond(http, 200, type, document->data, document->len);
 }
 
 void query_bus_handle(void *owner, struct http_request *http)
@@ -257,8 +258,9 @@ static void add_metrics(struct query_bus *bus, const struct cqrs_routes *routes)
 			continue;
 		buf_clear(&labels);
 		metrics_label(&labels, "route", route->pattern);
-		route->rows = metrics_counter(bus->metrics, "cqrsd_query_rows_total",
-		                              buf_str(&labels), "Rows that queries returned");
+		route->rows =
+		    metrics_counter(bus->metrics, "cqrsd_query_rows_total", metrics_labels(&labels),
+		                    "Rows that queries returned");
 	}
 	buf_release(&labels);
 }

@@ -222,7 +222,8 @@ static void on_request_done(struct pg_request *request, enum pg_outcome outcome,
 		schema->step = CONNECTING; /* on_ready() begins again */
 }
 
-/* A simple Query is one transaction, however many statements it has (manual, 55.2.2.1). */
+/* A simple Query is one transaction, however many statements it has (manual, 55.2.2.1).  NULL: no
+ * memory. */
 static const char *apply_sql(struct schema *schema)
 {
 	const struct schema_file *file = &schema->files[schema->next];
@@ -233,7 +234,8 @@ static const char *apply_sql(struct schema *schema)
 	           "%s\n;INSERT INTO cqrs.schema_migrations (version, name, checksum) "
 	           "VALUES (%d, '%s', '%s')",
 	           file->text, file->number, file->name, sum);
-	return buf_str(&schema->sql);
+	const char *sql = buf_str(&schema->sql);
+	return schema->sql.failed ? NULL : sql;
 }
 
 static void continue_with(struct schema *schema, enum step step)
@@ -249,7 +251,10 @@ static void continue_with(struct schema *schema, enum step step)
 	    .on_result = on_result,
 	    .done = on_request_done,
 	};
-	if (!pg_conn_send(schema->conn, &schema->request))
+	if (!schema->request.sql)
+		conclude(schema, SCHEMA_FAILED, "out of memory for migration %03d",
+		         schema->files[schema->next].number);
+	else if (!pg_conn_send(schema->conn, &schema->request))
 		schema->step = CONNECTING;
 }
 

@@ -58,7 +58,7 @@ static void count_dead_letters(struct pg_writer *writer)
 		const char *state = batch->refusals[i].sqlstate;
 		metrics_label(&labels, "reason", *state ? state : "module");
 		metric_add(metrics_counter(writer->metrics, "cqrsd_dead_letters_total",
-		                           buf_str(&labels),
+		                           metrics_labels(&labels),
 		                           "Messages and elements refused, by SQLSTATE"),
 		           1);
 		buf_release(&labels);

@@ -57,18 +57,23 @@ static inline void client_hear(struct client *c)
 		c->is_over = true;
 }
 
+static inline bool client_has_all(const struct client *c)
+{
+	const char *body = strstr(c->answer, "\r\n\r\n");
+	const char *length = strcasestr(c->answer, "Content-Length: ");
+	if (!body)
+		return false;
+	if (length && length < body)
+		return c->len >= (size_t)(body + 4 - c->answer) + strtoul(length + 16, NULL, 10);
+	return strstr(body, "\r\n0\r\n\r\n");
+}
+
 /* The answer is complete, or there will be none. */
 static inline bool client_is_answered(void *client)
 {
 	struct client *c = client;
 	client_hear(c);
-	char *body = strstr(c->answer, "\r\n\r\n");
-	if (c->is_over || !body)
-		return c->is_over;
-	char *length = strcasestr(c->answer, "Content-Length: ");
-	if (length && length < body)
-		return c->len >= (size_t)(body + 4 - c->answer) + strtoul(length + 16, NULL, 10);
-	return strstr(body, "\r\n0\r\n\r\n");
+	return c->is_over || client_has_all(c);
 }
 
 /* Asks, on a connection of its own; true: there is an answer, and it is complete. */
@@ -78,18 +83,37 @@ static inline bool client_ask(struct client *c, struct loop *loop, const char *a
 	client_dial(c, address);
 	client_say(c, request);
 	must_happen(loop, client_is_answered, c);
-	bool ok = c->len && client_is_answered(c) && strstr(c->answer, "\r\n\r\n");
 	client_hang_up(c);
-	return ok;
+	return client_has_all(c);
 }
 
 /* Who is not answered as it should be is told that it is our fault, if anything. */
 static inline void client_must_be_refused(const struct client *c)
 {
-	if (!c->is_over && c->len)
-		MUST(!strncmp(c->answer, "HTTP/1.1 503", 12) ||
-		     !strncmp(c->answer, "HTTP/1.1 500", 12) ||
-		     strstr(c->answer, "Content-Length: 0\r\n"));
+	if (c->is_over || !c->len || !strncmp(c->answer, "HTTP/1.1 5", 10) ||
+	    strstr(c->answer, "Content-Length: 0\r\n"))
+		return;
+	fprintf(stderr, "%.1000s\n", c->answer);
+	MUST(!"answered as it should be, or refused because of us");
+}
+
+/* The body of a complete answer, for once: chunks are put together in place. */
+static inline char *client_body(struct client *c)
+{
+	char *body = strstr(c->answer, "\r\n\r\n") + 4, *from = body, *to = body;
+	char *chunked = strcasestr(c->answer, "Transfer-Encoding: chunked");
+	if (!chunked || chunked > body)
+		return body;
+	for (;;) {
+		size_t len = strtoul(from, &from, 16);
+		if (!len)
+			break;
+		memmove(to, from + 2, len);
+		to += len;
+		from += len + 4;
+	}
+	*to = '\0';
+	return body;
 }
 
 /* Each number of a text as 0: what is the same but for times, ports and counts. */
