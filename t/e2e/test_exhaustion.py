@@ -2,7 +2,6 @@
 """Running out of things: memory, descriptors, room for the log, and time that goes back."""
 
 import fcntl
-import itertools
 import json
 import os
 import re
@@ -17,6 +16,7 @@ import pytest
 from conftest import sensor_config
 from support.broker import KafkaClient
 from support.daemon import BINARY, is_instrumented
+from support.descriptors import few_descriptors
 from support.shim import Shim
 from support.workshop import wait_until
 
@@ -119,45 +119,33 @@ def test_allocations_fail(cqrsd, config, workshop, database, topics):
 
 # ---- descriptors ----
 
-def limit_descriptors(daemon, more):
-    """From now on it may open so many more than it has; returns what was allowed."""
-    pid = daemon.process.pid
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    # Numbers below the limit that are free now are descriptors as well.
-    used = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
-    limit = next(n for n in itertools.count() if n - len([fd for fd in used if fd < n]) == more)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(limit, 3), before[1]))
-    return before
-
-
 def test_no_descriptor_is_left(cqrsd, config, database, topics):
     daemon = cqrsd(config).start()
     kafka = KafkaClient(daemon.kafka_address())
     kafka.produce(topics["readings"], readings(100))
     all_stored_once(database, 100)
-    before = limit_descriptors(daemon, 4)
-    waiting = [daemon.http.connect(timeout=60) for _ in range(300)]
-    for s in waiting:
-        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    wait_until(lambda: "cannot accept connections now: Too many open files" in daemon.log(), 30,
-               daemon.log)
-    # What comes through connections that are there is stored as ever.
-    kafka.produce(topics["readings"], readings(100, 100))
-    all_stored_once(database, 200)
-    # All of them lose their connections, and there is none to be had ...
-    database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                   "WHERE datname = current_database() AND pid <> pg_backend_pid()")
-    kafka.produce(topics["readings"], readings(100, 200))
-    # ... for long, because clients come and go, and each gets its answer.
-    for s in waiting:
-        answer = b""
-        while chunk := s.recv(65536):
-            answer += chunk
-        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-        s.close()
-    daemon.check_alive()
-    all_stored_once(database, 300)
-    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, before)
+    with few_descriptors(daemon.process.pid, 4):
+        waiting = [daemon.http.connect(timeout=60) for _ in range(300)]
+        for s in waiting:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: "cannot accept connections now: Too many open files" in daemon.log(), 30,
+                   daemon.log)
+        # What comes through connections that are there is stored as ever.
+        kafka.produce(topics["readings"], readings(100, 100))
+        all_stored_once(database, 200)
+        # All of them lose their connections, and there is none to be had ...
+        database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                       "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        kafka.produce(topics["readings"], readings(100, 200))
+        # ... for long, because clients come and go, and each gets its answer.
+        for s in waiting:
+            answer = b""
+            while chunk := s.recv(65536):
+                answer += chunk
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            s.close()
+        daemon.check_alive()
+        all_stored_once(database, 300)
     daemon.wait_ready(60)
     assert daemon.log().count("cannot accept connections now") < 10
     assert daemon.get("/api/v1/sensors").status == 200
@@ -166,22 +154,21 @@ def test_no_descriptor_is_left(cqrsd, config, database, topics):
 
 def test_it_does_not_spin_while_no_descriptor_is_left(cqrsd, config):
     daemon = cqrsd(config).start()
-    before = limit_descriptors(daemon, 0)
-    waiting = [daemon.http.connect(timeout=60) for _ in range(10)]
-    wait_until(lambda: "cannot accept connections now" in daemon.log(), 30)
+    with few_descriptors(daemon.process.pid, 0):
+        waiting = [daemon.http.connect(timeout=60) for _ in range(10)]
+        wait_until(lambda: "cannot accept connections now" in daemon.log(), 30)
 
-    def used():
-        """Turns of its loop that did something: what it was made to wait for, not how long."""
-        with open(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/status") as file:
-            return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)[1])
+        def used():
+            """Turns of its loop that did something: what it was made to wait for, not how long."""
+            with open(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/status") as file:
+                return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)[1])
 
-    # A turn each 100 ms or so, for accepting and for the clock: a loop that spins has
-    # thousands, or never waits at all and uses up its processor.
-    cpu = process_time(daemon.process.pid)
-    turns, began = used(), time.monotonic()
-    wait_until(lambda: used() - turns > 20, 60, "the loop turns")
-    assert process_time(daemon.process.pid) - cpu < 0.3 * (time.monotonic() - began)
-    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, before)
+        # A turn each 100 ms or so, for accepting and for the clock: a loop that spins has
+        # thousands, or never waits at all and uses up its processor.
+        cpu = process_time(daemon.process.pid)
+        turns, began = used(), time.monotonic()
+        wait_until(lambda: used() - turns > 20, 60, "the loop turns")
+        assert process_time(daemon.process.pid) - cpu < 0.3 * (time.monotonic() - began)
     for s in waiting:
         s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert s.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -209,17 +196,9 @@ def test_a_low_limit_is_raised_or_clients_get_fewer(cqrsd, config):
 
 # ---- the log ----
 
-def start_with_stderr(daemon, command):
-    """Through a shell that does something to its stderr; not waited for."""
-    shell = ["sh", "-c", f'exec "$0" -c "$1" {command}', str(BINARY), str(daemon.path)]
-    daemon.process = daemon.workshop.start(shell, cwd=daemon.directory, stdin=subprocess.DEVNULL,
-                                           stdout=subprocess.DEVNULL)
-    return daemon.wait_ready()
-
-
-@pytest.mark.parametrize("command", ["2>/dev/full", "2>&-", "<&- >&- 2>&-", "2>log"])
-def test_a_log_that_cannot_be_written(cqrsd, config, database, topics, command):
-    daemon = start_with_stderr(cqrsd(config), command)
+@pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", "<&- >&- 2>&-", "2>log"])
+def test_a_log_that_cannot_be_written(cqrsd, config, database, topics, streams):
+    daemon = cqrsd(config).start(streams=streams)
     # No socket has the number of a standard stream.
     for fd in (0, 1, 2):
         assert not os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}").startswith("socket:")

@@ -7,7 +7,6 @@ session timeout), readings arrive all the time, and at the end each is there onc
 
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from conftest import sensor_config
 from support import backlog
 from support.daemon import is_instrumented
 from support.postgres import Postgres
+from support.small_disk import SmallDisk
 from support.workshop import wait_until
 from world import FAULT_S, MEMORY, ROLE, World, between, world  # noqa: F401
 
@@ -227,35 +227,16 @@ while True:
 # ---- the server says no ----
 
 
-class SmallDisk:
-    """A directory that is full after a few MB, until it is given more."""
-
-    def __init__(self, directory):
-        self.directory = directory
-
-    def mount(self, *arguments):
-        return subprocess.run(["mount", *arguments, str(self.directory)], capture_output=True)
-
-    def __enter__(self):
-        done = self.mount("-t", "tmpfs", "-o", "size=16m", "tmpfs")
-        if done.returncode:
-            pytest.skip(f"nothing can be mounted here: {done.stderr.decode()}")
-        shutil.chown(self.directory, "postgres", "postgres")
-        return self
-
-    def __exit__(self, *_):
-        subprocess.run(["umount", "-l", str(self.directory)], check=True)
-
-    def grow(self):
-        self.mount("-o", "remount,size=1g")
-
-
 @pytest.fixture
 def small_disk(workshop):
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
-    with SmallDisk(workshop.directory("small", owner="postgres")) as disk:
-        yield disk
+    try:
+        disk = SmallDisk(workshop.directory("small", owner="postgres"), "16m").__enter__()
+    except OSError as error:
+        pytest.skip(f"nothing can be mounted here: {error}")
+    yield disk
+    disk.__exit__()
 
 
 def test_a_full_disk(world, small_disk):
@@ -265,7 +246,7 @@ def test_a_full_disk(world, small_disk):
     def fill():
         world.flow.burst(400_000)
 
-    said = world.survives(between(fill, small_disk.grow), "53100")
+    said = world.survives(between(fill, lambda: small_disk.grow("1g")), "53100")
     assert "No space left on device" in said
 
 

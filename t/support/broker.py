@@ -15,6 +15,7 @@ import confluent_kafka
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from .proxy import Proxy
 from .workshop import Workshop, wait_until
 
 VERSION = "4.1.0"
@@ -31,10 +32,11 @@ def library():
 class Kafka:
     """A broker that this process started; see `shared()` for one that all workers use.
 
-    `first` makes it another broker of the cluster that `first` began.
+    `first` makes it another broker of the cluster that `first` began.  `ways`: so many more
+    listeners, each behind a bad network of its own, which is all that its clients know.
     """
 
-    def __init__(self, workshop: Workshop, first=None, replicas=1, heap="512m"):
+    def __init__(self, workshop: Workshop, first=None, replicas=1, heap="512m", ways=0):
         self.workshop = workshop
         self.heap = heap
         self.directory = workshop.directory("kafka")
@@ -43,15 +45,21 @@ class Kafka:
         self.process = None
         self.controller = first.controller if first else workshop.free_port()
         self.node = first.node + 1 if first else 1
+        self.ways = [Proxy(("127.0.0.1", workshop.free_port()), workshop.free_port())
+                     for _ in range(ways)]
         own = "" if first else f",CONTROLLER://127.0.0.1:{self.controller}"
         properties = {
             "process.roles": "broker" if first else "broker,controller",
             "node.id": self.node,
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port}{own}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port}{own}" + "".join(
+                f",WAY{i}://127.0.0.1:{way.target[1]}" for i, way in enumerate(self.ways)),
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}" + "".join(
+                f",WAY{i}://{way.address}" for i, way in enumerate(self.ways)),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT" + "".join(
+                f",WAY{i}:PLAINTEXT" for i in range(ways)),
             "log.dirs": self.directory / "data",
             "num.partitions": 1,
             "offsets.topic.num.partitions": 4,
@@ -61,6 +69,7 @@ class Kafka:
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
+            "leader.imbalance.check.interval.seconds": 5,
             "auto.create.topics.enable": "false",
             "message.max.bytes": 16 << 20,
             "replica.fetch.max.bytes": 16 << 20,
@@ -113,6 +122,8 @@ class Kafka:
 
     def remove(self):
         self.stop(signal.SIGKILL)
+        for way in self.ways:
+            way.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

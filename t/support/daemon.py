@@ -73,11 +73,14 @@ class Cqrsd:
         self.config = merge(self.config, changes)
         self.path.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
-    def start(self, ready=True, env=None, timeout=30):
+    def start(self, ready=True, env=None, timeout=30, streams=""):
+        """`streams`: what a shell does to them before, 2>/dev/full for instance."""
+        command = [*WRAPPER, str(BINARY), "-c", str(self.path)]
+        if streams:
+            command = ["sh", "-c", f'exec "$@" {streams}', "sh", *command]
         with open(self.log_path, "ab") as log:
-            self.process = self.workshop.start(
-                [*WRAPPER, str(BINARY), "-c", str(self.path)], cwd=self.directory, env=env,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = self.workshop.start(command, cwd=self.directory, env=env,
+                                               stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         Cqrsd.running.append(self)
         if ready:
             self.wait_ready(timeout)
@@ -145,9 +148,9 @@ class Cqrsd:
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def run(self, *arguments, input=None):
+    def run(self, *arguments, **more):
         """A subcommand with this configuration."""
-        return run("-c", self.path, *arguments, input=input)
+        return run("-c", self.path, *arguments, **more)
 
     def migrate(self):
         done = self.run("migrate")

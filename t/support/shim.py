@@ -37,3 +37,11 @@ class Shim:
     @property
     def answer(self):
         return struct.unpack("q", self.memory[8:16])[0]
+
+
+def together(*shims):
+    """The environment in which all of them are preloaded."""
+    env = dict(os.environ)
+    for shim in shims:
+        env.update((name, value) for name, value in shim.env.items() if name not in env)
+    return {**env, "LD_PRELOAD": ":".join(shim.env["LD_PRELOAD"] for shim in shims)}

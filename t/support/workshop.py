@@ -4,7 +4,7 @@
 A workshop is watched by a janitor: a process of its own that waits for the
 end of whoever opened the workshop, however that comes (return, exception,
 signal, kill -9, closed terminal), then ends the processes that are still
-registered, by pid, and removes the directory.
+registered, by pid, and removes the directory, with what is mounted in it.
 """
 
 import fcntl
@@ -17,12 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("CQRSD_BUILD") or os.environ.get("BUILD") or "build")
 BUILD = BUILD if BUILD.is_absolute() else REPOSITORY / BUILD
+
+
+CLAIMS = 200  # ports that are kept for us, the newest
 
 
 class Timeout(AssertionError):
@@ -54,6 +58,7 @@ class Workshop:
         # for each worker, so that nobody takes a port between choice and bind.
         self._ports = range(20000 + slot * 2000, 22000 + slot * 2000)
         self._next_port = os.getpid() % 2000
+        self._claims = deque(maxlen=CLAIMS)
         self._janitor = None
         if self.is_owner:
             self.path.chmod(0o711)  # user postgres must come through
@@ -88,10 +93,16 @@ class Workshop:
         for _ in self._ports:
             self._next_port = (self._next_port + 1) % len(self._ports)
             port = self._ports[self._next_port]
+            claim = socket.socket(socket.AF_UNIX)
+            try:
+                claim.bind(f"\0cqrsd-port-{port}")
+            except OSError:
+                continue  # another run has chosen it, and not bound it yet
             with socket.socket() as s:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     s.bind(("127.0.0.1", port))
+                    self._claims.append(claim)
                     return port
                 except OSError:
                     continue
@@ -199,6 +210,9 @@ def clean(path):
                     os.kill(pid, signal.SIGCONT)  # a stopped one would hear nothing
                     told.add(pid)
         time.sleep(0.01)
+    for name in os.listdir(path):
+        if os.path.ismount(os.path.join(path, name)):
+            subprocess.run(["umount", "-l", os.path.join(path, name)])
     for _ in range(50):
         shutil.rmtree(path, ignore_errors=True)
         if not os.path.exists(path):
