@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 
 import psycopg2
 
-from .scene import PASSWORD, ROLE
+from .servers import PASSWORD, ROLE, ROOM
 
 THEIRS = f"FROM pg_stat_activity WHERE usename = '{ROLE}'"
 
@@ -152,6 +152,16 @@ def errors(scene, rng):
         scene.insist("SET lock_timeout = '1s'; DROP TRIGGER IF EXISTS trouble ON cqrs.offsets")
 
 
-FAULTS = {errors: 2, restart: 4, down: 2, terminate: 3, read_only: 2, serializable: 2,
+def disk_full(scene, rng):
+    """Where all tables are; neither the log of transactions nor that of the server."""
+    if not scene.disk:
+        return
+    with scene.timeline.span("postgres", "the disk is full", "full disks"):
+        scene.disk.fill()
+        scene.wait(rng.uniform(1, 8))
+        scene.disk.grow(ROOM)
+
+
+FAULTS = {disk_full: 2, errors: 2, restart: 4, down: 2, terminate: 3, read_only: 2, serializable: 2,
           wrong_password: 1, too_many_connections: 1, table_away: 2, lock_table: 2,
           lock_offsets: 1, deadlock: 2}

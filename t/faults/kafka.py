@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What happens to the broker."""
+"""What happens to the brokers."""
 
 import signal
 from contextlib import suppress
@@ -13,16 +13,26 @@ MOST_PARTITIONS = 12
 def restart(scene, rng, low=0.0, high=0.0):
     sig = rng.choice([signal.SIGTERM, signal.SIGKILL])
     how = "stopped" if sig == signal.SIGTERM else "kill -9"
-    with scene.broker_lock, scene.timeline.span("kafka", how, "restarts of Kafka"):
-        scene.kafka.stop(sig)
+    broker = rng.choice(scene.kafka.brokers)
+    with scene.broker_lock, scene.timeline.span(f"kafka {broker.node}", how, "restarts of Kafka"):
+        broker.stop(sig)
         try:
             scene.wait(rng.uniform(low, high))
         finally:
-            scene.kafka.start()
+            broker.start()
 
 
 def down(scene, rng):
     restart(scene, rng, 3, 12)
+
+
+def lead(scene, rng):
+    """Of two brokers the second hands over what it leads, and soon takes it back."""
+    if len(scene.kafka.brokers) < 2:
+        return
+    with scene.broker_lock, scene.timeline.span("kafka", "another leader", "changes of leaders"):
+        scene.kafka.brokers[1].stop()
+        scene.kafka.brokers[1].start()
 
 
 def add_partitions(scene, rng):
@@ -36,4 +46,4 @@ def add_partitions(scene, rng):
         scene.partitions = n
 
 
-FAULTS = {restart: 3, down: 1, add_partitions: 2}
+FAULTS = {restart: 3, down: 1, lead: 4, add_partitions: 2}

@@ -73,6 +73,7 @@ class Ledger:
         self.dead = {}  # message: [(part or None, SQLSTATE or None)]
         self.sensors = {}  # message of the other topic: (id or None, type)
         self.readings = 0  # numbers given out
+        self.empty = self.add(0)  # sent often, with the same key: compaction takes it away
 
     def __len__(self):
         return len(self.first)
@@ -115,6 +116,8 @@ class Composer:
             return self._again()
         if chance < 0.0352:
             return self._large()
+        if chance < 0.055:
+            return self.ledger.empty, "[]"
         size, elements = self._good()
         value = elements[0] if size == 1 and self.rng.random() < 0.5 else f"[{','.join(elements)}]"
         return self.ledger.add(size), value

@@ -2,6 +2,7 @@
 """What must be in the tables, from what is in Kafka, and whether it is."""
 
 import io
+import json
 import time
 from collections import Counter
 
@@ -13,6 +14,7 @@ from support.broker import quiet
 from .load import good_sql
 
 EXAMPLES = 5
+AUDIT = 600  # seconds
 
 
 def read_log(address, topic):
@@ -87,7 +89,8 @@ class Oracle:
             log[:] = [(p, o, m) for p, o, m in log if o < positions.get((topic, p), 0)]
 
     def judge(self):
-        copies = Counter(message for _, _, message in self.logs["readings"])
+        copies = Counter(message for _, _, message in self.logs["readings"]
+                         if message != self.ledger.empty)
         self.messages = sum(len(log) for log in self.logs.values())
         self.connection = self.scene.connect()
         try:
@@ -197,3 +200,27 @@ class Oracle:
             wrong = sorted(set(stands.items()) ^ set(put.items()))
             self.scene.complain("descriptions of sensors are not the last ones: "
                                 f"{wrong[:EXAMPLES]}")
+
+    # ---- and does cqrsd see it as we do? ----
+
+    def compare_with_audit(self):
+        """After judge(): `cqrsd audit` must come to the same sums."""
+        if not self.scene.keyed and not self.doubled:
+            # Or it would read the whole table again and again.
+            self.scene.sql("CREATE UNIQUE INDEX ON sensor_data (sensor_id, time)")
+        done = self.scene.auditor.run("audit", "--json", timeout=AUDIT)
+        if done.returncode:
+            self.scene.complain(f"audit: {done.returncode}: {done.stderr}{done.stdout[-1000:]}")
+            return
+        found = json.loads(done.stdout)
+        sent = sum(self.ledger.count[message] for _, _, message in self.logs["readings"])
+        expected = {"messages": self.messages, "readings": sent + self.expected_dead,
+                    "present": self.readings, "dead": self.expected_dead,
+                    "duplicate": sent - self.readings, "missing": 0}
+        wrong = {name: f"{found['total'][name]}, not {n}" for name, n in expected.items()
+                 if found["total"][name] != n}
+        wrong |= {name: found[name] for name in ("doubled", "changed") if found[name]}
+        if wrong:
+            self.scene.complain(f"audit says otherwise: {wrong}")
+        else:
+            self.scene.timeline.say("", "audit says the same")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Who takes part: a broker, a server, members of one group, each behind its own bad network."""
+"""Who takes part: servers, and members of one group, each behind its own bad networks."""
 
+import http.client
 import random
 import shutil
 import threading
@@ -9,18 +10,19 @@ from contextlib import contextmanager, suppress
 
 import psycopg2
 
-from support import postgres as postgres_server
-from support.broker import Kafka, KafkaClient
-from support.daemon import Cqrsd
+from support.broker import KafkaClient
+from support.client import Metrics
+from support.daemon import Cqrsd, is_instrumented
 from support.pg_proxy import PgProxy
+from support.shim import Shim, together
 from support.workshop import BUILD, wait_until
 
 from .load import CHECK, Load
+from .servers import PASSWORD, ROLE
 
 MEMORY = 32 << 20
 SLACK = 16_000_000
 SESSION = 3  # seconds until the group gives a silent member's partitions away
-ROLE, PASSWORD = "gateway", "sesame"
 PARTITIONS = 6
 
 # What the table of the readings is, by its name in the first line.
@@ -38,19 +40,28 @@ TABLES = {
 
 
 class Member:
-    """One daemon, its own way to PostgreSQL, and the most memory it was seen with."""
+    """One daemon, its own ways to PostgreSQL and Kafka, and the most memory it was seen with."""
 
-    def __init__(self, number, daemon, proxy, topic):
+    def __init__(self, number, daemon, proxy, ways, topic):
         self.name = f"member {number}"
-        self.daemon, self.proxy, self.topic = daemon, proxy, topic
+        self.daemon, self.topic = daemon, topic
+        self.proxy, self.ways = proxy, ways  # to PostgreSQL, to each broker
+        self.clock = Shim(daemon.workshop, "shifted_clock")
+        # The sanitizer has a malloc of its own.
+        self.memory = None if is_instrumented() else Shim(daemon.workshop, "failing_malloc")
         self.should_run = False
+        self.has_log = True
         self.most_memory = 0
         self.zombie_moments = 0  # how often it was stopped for longer than its session
+        self._evictions = {}  # process: how often it was thrown out for not polling
         self.lock = threading.Lock()
 
-    def start(self):
+    def start(self, streams=""):
+        """`streams`: what a shell does to them before."""
         with self.lock:
-            self.daemon.start(ready=False)
+            self.daemon.start(ready=False, streams=streams,
+                              env=together(*filter(None, (self.clock, self.memory))))
+            self.has_log = not streams
             self.should_run = True
 
     def kill(self):
@@ -80,6 +91,18 @@ class Member:
     def fenced(self):
         return self.daemon.metrics().value("cqrsd_batches_fenced_total")
 
+    def evictions(self):
+        """How often it was thrown out for not polling, as far as it was seen."""
+        return sum(self._evictions.values())
+
+    def look_for_evictions(self):
+        process = self.daemon.process
+        with suppress(OSError, http.client.HTTPException):
+            answer = self.daemon.admin.request("GET", "/metrics", timeout=1)
+            if answer.status == 200:
+                self._evictions[process] = Metrics(answer.text).value(
+                    "cqrsd_kafka_evictions_total", reason="poll")
+
     def sample(self):
         """What is wrong with it, or None."""
         with self.lock:
@@ -94,43 +117,17 @@ class Member:
         return None
 
 
-class Servers:
-    """A PostgreSQL whose members have a password, and a Kafka."""
-
-    SETTINGS = {
-        "max_connections": 40, "superuser_reserved_connections": 10,
-        "deadlock_timeout": "200ms", "restart_after_crash": "on",
-    }
-
-    def __init__(self, workshop, **settings):
-        self.postgres = postgres_server.Postgres(
-            workshop, template=postgres_server.template(workshop),
-            settings={**postgres_server.Postgres.QUICK, **self.SETTINGS, **settings})
-        hba = self.postgres.data / "pg_hba.conf"
-        hba.write_text(f"host all {ROLE} 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
-        self.kafka = Kafka(workshop)
-
-    def __enter__(self):
-        self.postgres.start()
-        self.postgres.query("postgres", f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
-        self.postgres.query("postgres", "CREATE ROLE stranger LOGIN")
-        self.kafka.start()
-        return self
-
-    def __exit__(self, *_):
-        self.postgres.remove()
-        self.kafka.remove()
-
-
 class Scene:
     def __init__(self, workshop, timeline, seed, members, rate, servers, session=SESSION):
         self.workshop, self.timeline, self.seed = workshop, timeline, seed
-        self.postgres, self.kafka, self.session = servers.postgres, servers.kafka, session
+        self.postgres, self.kafka, self.disk = servers.postgres, servers.kafka, servers.disk
+        self.session = session
         rng = random.Random(f"{seed} scene")
-        self.table = rng.choice([name for name in TABLES for _ in range(1 + (not TABLES[name]))])
+        self.table = list(TABLES)[seed % len(TABLES)]
         self.keyed = self.table == "with a key"
         self.max_rows = rng.choice([200, 500, 2000])
         self.rate = rate
+        self.compacted = rng.random() < 0.5
         self.complaints = []
         self.table_was_away = False
         self.ending = threading.Event()
@@ -152,35 +149,51 @@ class Scene:
 
     # ---- setting up ----
 
-    def set_up(self):
+    def set_up(self, late=()):
+        """`late`: the topics that create_topic() will make."""
         self.postgres.query("postgres", f"CREATE DATABASE {self.database} OWNER {ROLE} "
-                                        "TEMPLATE template0")
+                                        "TEMPLATE template0 TABLESPACE small")
         self.client = KafkaClient(self.kafka.address)
-        self.client.create(self.topics["readings"], self.partitions)
-        self.client.create(self.topics["sensors"], 2)
+        for kind in self.topics.keys() - set(late):
+            self.create_topic(kind)
         self.members = [self._member(i + 1) for i in range(self._n_members)]
-        self.members[0].daemon.migrate()
+        # Never started: for what is asked over networks that are good.
+        self.auditor = Cqrsd(self.workshop, {"memory": "1GiB", **self._config(
+            self.kafka.address, self.postgres.port)}, "auditor")
+        self.auditor.migrate()
         if TABLES[self.table]:
             self.sql(f"SET ROLE {ROLE}; {TABLES[self.table]}")
         self.sql(f"ALTER TABLE sensor_data ADD CONSTRAINT plausible CHECK ({CHECK})")
         self.load = Load(self.kafka.address, self.topics, lambda: self.partitions, self.keyed,
                          f"{self.seed} load", self.rate, lambda: self.produced - self.applied)
 
-    def _member(self, number):
-        proxy = PgProxy(("127.0.0.1", self.postgres.port))
-        config = {
-            "memory": f"{MEMORY >> 20}MiB",
-            "kafka": {"brokers": self.kafka.address, "group": f"group-{self.seed}",
+    def create_topic(self, kind):
+        # Small pieces that are compacted soon: then there are holes everywhere.
+        config = {"cleanup_policy": "compact", "segment_ms": 2000,
+                  "min_cleanable_dirty_ratio": 0.3} if self.compacted else {}
+        partitions = self.partitions if kind == "readings" else 2
+        self.client.create(self.topics[kind], partitions, self.kafka.replicas, **config)
+
+    def _config(self, kafka, port, **more):
+        return {
+            "kafka": {"brokers": kafka, "group": f"group-{self.seed}",
                       "session_timeout": f"{self.session}s"},
             "postgres": {
-                "dsn": f"host=127.0.0.1 port={proxy.port} user={ROLE} password={PASSWORD} "
-                       f"dbname={self.database} sslmode=disable gssencmode=disable",
-                "write": {"max_rows": self.max_rows, "timeout": "3s"}},
+                "dsn": f"host=127.0.0.1 port={port} user={ROLE} password={PASSWORD} "
+                       f"dbname={self.database} sslmode=disable gssencmode=disable", **more},
             "commands": {"sensor": {"topics": self.topics}},
             "queries": {"sensor": {}},
         }
-        return Member(number, Cqrsd(self.workshop, config, f"member-{number}"), proxy,
-                      self.topics["readings"])
+
+    def _member(self, number):
+        proxy = PgProxy(("127.0.0.1", self.postgres.port), self.workshop.free_port())
+        ways = self.kafka.ways(number - 1)
+        kafka = ",".join(way.address for way in ways) or self.kafka.address
+        config = self._config(kafka, proxy.port,
+                              write={"max_rows": self.max_rows, "timeout": "3s"})
+        daemon = Cqrsd(self.workshop, {"memory": f"{MEMORY >> 20}MiB", **config},
+                       f"member-{number}")
+        return Member(number, daemon, proxy, ways, self.topics["readings"])
 
     # ---- as the administrator ----
 
@@ -227,7 +240,8 @@ class Scene:
         """Until stopped: members' lives and memory five times a second."""
         self.watching = threading.Event()
         self._watchers = [threading.Thread(target=target, name=target.__name__, daemon=True)
-                          for target in (self._watch_members, self._watch_progress)]
+                          for target in (self._watch_members, self._watch_evictions,
+                                         self._watch_progress)]
         for thread in self._watchers:
             thread.start()
 
@@ -241,6 +255,12 @@ class Scene:
             for member in self.members:
                 if wrong := member.sample():
                     self.complain(f"{member.name} {wrong}")
+
+    def _watch_evictions(self):
+        while not self.watching.wait(0.5):
+            for member in self.members:
+                if member.should_run:
+                    member.look_for_evictions()
 
     def _watch_progress(self):
         told = time.monotonic()
@@ -273,7 +293,8 @@ class Scene:
         shutil.rmtree(to, ignore_errors=True)
         to.mkdir(parents=True)
         logs = {m.name.replace(" ", "-"): m.daemon.log_path for m in self.members}
-        logs |= {"postgres": self.postgres.directory / "log", "kafka": self.kafka.directory / "log"}
+        logs |= {"postgres": self.postgres.directory / "log"}
+        logs |= {f"kafka-{b.node}": b.directory / "log" for b in self.kafka.brokers}
         for name, path in logs.items():
             if path.exists():
                 shutil.copy(path, to / f"{name}.log")
