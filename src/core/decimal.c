@@ -8,6 +8,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * Between 10^-11 and 10^16, where nearly all that is measured is, a double times or
+ * by a power of ten fits into 128 bits, and nothing has to be estimated.
+ */
+#define FIVES_MAX 27
+
+static const uint64_t fives[FIVES_MAX + 1] = {/* 5^n */
+                                              1u,
+                                              5u,
+                                              25u,
+                                              125u,
+                                              625u,
+                                              3125u,
+                                              15625u,
+                                              78125u,
+                                              390625u,
+                                              1953125u,
+                                              9765625u,
+                                              48828125u,
+                                              244140625u,
+                                              1220703125u,
+                                              6103515625u,
+                                              30517578125u,
+                                              152587890625u,
+                                              762939453125u,
+                                              3814697265625u,
+                                              19073486328125u,
+                                              95367431640625u,
+                                              476837158203125u,
+                                              2384185791015625u,
+                                              11920928955078125u,
+                                              59604644775390625u,
+                                              298023223876953125u,
+                                              1490116119384765625u,
+                                              7450580596923828125u};
+
 /* ---- reading ---- */
 
 /*
@@ -62,10 +98,29 @@ static bool convert_fast(const struct decimal *d, double *real)
 	return true;
 }
 
+/*
+ * The first 55 bits of the quotient, the last of which says whether anything follows:
+ * converting them is the one rounding.
+ */
+static bool convert_quotient(const struct decimal *d, double *real)
+{
+	if (d->n_digits > DECIMAL_EXACT || !d->mantissa || d->exponent >= 0 ||
+	    d->exponent < -FIVES_MAX)
+		return false;
+	int up = 64 + __builtin_clzll(d->mantissa), q = (int)-d->exponent;
+	unsigned __int128 n = (unsigned __int128)d->mantissa << up, quotient = n / fives[q];
+	int down = 128 - __builtin_clzll((uint64_t)(quotient >> 64)) - 55;
+	uint64_t bits = (uint64_t)(quotient >> down);
+	bits |= quotient * fives[q] != n || (unsigned __int128)bits << down != quotient;
+	double m = ldexp((double)bits, down - up - q);
+	*real = d->negative ? -m : m;
+	return true;
+}
+
 double decimal_to_double(const struct decimal *d)
 {
 	double real;
-	return convert_fast(d, &real) ? real : convert_slowly(d);
+	return convert_fast(d, &real) || convert_quotient(d, &real) ? real : convert_slowly(d);
 }
 
 /* ---- writing ---- */
@@ -124,24 +179,66 @@ static size_t write_short(char out[32], double f)
 	return 0;
 }
 
-/*
- * Cuts what "%.*e" wrote into digits and exponent, whatever the point of the
- * locale is; trailing zeros are dropped.  How many digits.
- */
-static int cut(const char *text, char digits[20], int *exponent)
+/* A finite number that is not 0: m * 2^e. */
+struct binary {
+	uint64_t m;
+	int e;
+	bool is_power; /* of two: the number below is half as far away as the one above */
+};
+
+static struct binary cut_double(double f)
 {
-	int n = 0;
-	for (; *text != 'e'; text++)
-		if (*text >= '0' && *text <= '9' && n < 19)
-			digits[n++] = *text;
-	*exponent = atoi(text + 1);
-	while (n > 1 && digits[n - 1] == '0')
-		n--;
-	digits[n] = '\0';
-	return n;
+	uint64_t bits;
+	memcpy(&bits, &f, sizeof bits);
+	uint64_t fraction = bits & ((UINT64_C(1) << 52) - 1);
+	int exponent = (int)(bits >> 52 & 0x7ff);
+	return (struct binary){fraction | (uint64_t)(exponent > 0) << 52, exponent - 1075,
+	                       !fraction};
 }
 
-/* Lays digits out as "%g" does: 1.5e-07, 0.00015, 1500000.5, 1.5e+20. */
+static struct binary cut_float(float f)
+{
+	uint32_t bits;
+	memcpy(&bits, &f, sizeof bits);
+	uint32_t fraction = bits & ((1u << 23) - 1), exponent = bits >> 23 & 0xff;
+	return (struct binary){fraction | (uint32_t)(exponent > 0) << 23, (int)exponent - 150,
+	                       !fraction};
+}
+
+/*
+ * Of the decimals n * 10^exponent that are nearer to the number than to its neighbours
+ * the shortest, and of those the nearest; false: it is beyond 128 bits.  All is
+ * scaled by 10^k, so that 17 or 18 digits stand before the point.
+ */
+static bool find_shortest(struct binary b, uint64_t *n, int *exponent)
+{
+	int log2 = 63 - __builtin_clzll(b.m) + b.e, k = 16 - (log2 * 1233 >> 12);
+	int shift = 2 - b.e - k;
+	if (k < 0 || k > FIVES_MAX || shift < 1 || shift > 127)
+		return false;
+	unsigned __int128 value = (unsigned __int128)b.m * 4 * fives[k];
+	unsigned __int128 low = value - fives[k] * (b.is_power ? 1u : 2u);
+	unsigned __int128 high = value + fives[k] * 2u, one = (unsigned __int128)1 << shift;
+	/* What lies in the middle between two numbers is read as the even one. */
+	bool odd = b.m & 1;
+	uint64_t from = (uint64_t)(low >> shift) + (low % one != 0 || odd);
+	uint64_t to = (uint64_t)(high >> shift) - (high % one == 0 && odd);
+	uint64_t unit = 1;
+	*exponent = -k;
+	for (uint64_t f = (from + 9) / 10, t = to / 10; f <= t; f = (f + 9) / 10, t /= 10) {
+		unit *= 10;
+		++*exponent;
+	}
+	uint64_t halves = (uint64_t)(value >> (shift - 1)), rest = halves % (2 * unit);
+	*n = halves / (2 * unit);
+	*n += rest > unit || (rest == unit && (value % (one / 2) != 0 || (*n & 1)));
+	*n += *n * unit < from;
+	*n -= *n * unit > to;
+	return true;
+}
+
+/* Lays digits out as "%g" does: 1.5e-07, 0.00015, 1500000.5, 1.5e+20; the first counts 10^exponent.
+ */
 static size_t lay_out(char out[32], bool negative, const char *digits, int n, int exponent)
 {
 	char *to = out;
@@ -150,12 +247,14 @@ static size_t lay_out(char out[32], bool negative, const char *digits, int n, in
 	if (exponent < -5 || exponent > 16) {
 		*to++ = digits[0];
 		if (n > 1)
-			to += sprintf(to, ".%s", digits + 1);
+			to += sprintf(to, ".%.*s", n - 1, digits + 1);
 		return (size_t)(to + sprintf(to, "e%+03d", exponent) - out);
 	}
 	if (exponent < 0) {
-		to += sprintf(to, "0.%.*s%s", -exponent - 1, "0000", digits);
-		return (size_t)(to - out);
+		memcpy(to, "0.0000", 6);
+		to += 1 - exponent;
+		memcpy(to, digits, (size_t)n);
+		return (size_t)(to + n - out);
 	}
 	for (int i = 0; i < n || i <= exponent; i++) {
 		if (i == exponent + 1)
@@ -163,6 +262,34 @@ static size_t lay_out(char out[32], bool negative, const char *digits, int n, in
 		*to++ = i < n ? digits[i] : '0';
 	}
 	return (size_t)(to - out);
+}
+
+static size_t write_shortest(char out[32], bool negative, struct binary b)
+{
+	char text[24], *end = text + sizeof text;
+	uint64_t n;
+	int exponent;
+	if (!find_shortest(b, &n, &exponent))
+		return 0;
+	char *digits = put_digits(end, n);
+	int n_digits = (int)(end - digits);
+	return lay_out(out, negative, digits, n_digits, exponent + n_digits - 1);
+}
+
+/*
+ * What "%.*e" wrote, whatever the point of the locale is; trailing zeros are dropped.
+ */
+static size_t lay_out_again(char out[32], const char *text)
+{
+	char digits[20];
+	int n = 0;
+	bool negative = *text == '-';
+	for (; *text != 'e'; text++)
+		if (*text >= '0' && *text <= '9' && n < 19)
+			digits[n++] = *text;
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+	return lay_out(out, negative, digits, n, atoi(text + 1));
 }
 
 size_t decimal_from_double(char out[32], double f)
@@ -174,15 +301,16 @@ size_t decimal_from_double(char out[32], double f)
 		return 4;
 	}
 	size_t len = write_short(out, f);
+	if (!len)
+		len = write_shortest(out, f < 0, cut_double(f));
 	if (len)
 		return len;
-	char text[40], digits[20];
-	int exponent, precision = 14;
+	char text[40];
+	int precision = 14;
 	do
 		snprintf(text, sizeof text, "%.*e", precision, f);
 	while (strtod(text, NULL) != f && ++precision < 17);
-	int n = cut(text, digits, &exponent);
-	return lay_out(out, f < 0, digits, n, exponent);
+	return lay_out_again(out, text);
 }
 
 size_t decimal_from_float(char out[32], float f)
@@ -191,11 +319,13 @@ size_t decimal_from_float(char out[32], float f)
 		return 0;
 	if (f == 0)
 		return decimal_from_double(out, (double)f);
-	char text[40], digits[20];
-	int exponent, precision = 5;
+	size_t len = write_shortest(out, f < 0, cut_float(f));
+	if (len)
+		return len;
+	char text[40];
+	int precision = 5;
 	do
 		snprintf(text, sizeof text, "%.*e", precision, (double)f);
 	while (strtof(text, NULL) != f && ++precision < 9);
-	int n = cut(text, digits, &exponent);
-	return lay_out(out, f < 0, digits, n, exponent);
+	return lay_out_again(out, text);
 }

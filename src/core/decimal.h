@@ -25,11 +25,11 @@ double decimal_to_double(const struct decimal *d);
 
 /*
  * A decimal text of `f` that reads back as `f`, not terminated; how many
- * bytes.  The shortest for what has up to six decimals; otherwise the first
- * of 15, 16 and 17 significant digits that will do.  0 for NaN and infinities.
+ * bytes.  The shortest between 10^-11 and 10^16 in size; beyond, the first of
+ * 15, 16 and 17 significant digits that will do.  0 for NaN and infinities.
  */
 size_t decimal_from_double(char out[32], double f);
-/* The same for floats, with 6 to 9 digits. */
+/* The same for floats; beyond, with 6 to 9 digits. */
 size_t decimal_from_float(char out[32], float f);
 size_t decimal_from_integer(char out[24], int64_t i);
 

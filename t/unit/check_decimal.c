@@ -127,6 +127,44 @@ START_TEST(writes_short_decimals_as_they_were)
 }
 END_TEST
 
+/* How many digits there are, from the first to the last that are not 0. */
+static int significant(const char *text)
+{
+	int n = 0, zeros = 0;
+	for (; *text && *text != 'e'; text++) {
+		if (*text < '0' || *text > '9' || (!n && *text == '0'))
+			continue;
+		zeros = *text == '0' ? zeros + 1 : 0;
+		n++;
+	}
+	return n - zeros;
+}
+
+START_TEST(writes_the_shortest_and_of_those_the_nearest)
+{
+	ck_assert_str_eq(text_of(1.0 / 3), "0.3333333333333333");
+	ck_assert_str_eq(text_of(136.0 / 7), "19.428571428571427");
+	ck_assert_str_eq(text_of(9007199254740994), "9007199254740994");
+	ck_assert_str_eq(text_of(0x1p-20), "9.5367431640625e-07");
+	for (int i = 0; i < 50000; i++) {
+		uint64_t fraction = i % 50 ? next_random() >> 12 : 0;
+		uint64_t bits = fraction | (1023 - 36 + next_random() % 89) << 52;
+		char expected[40], given[33];
+		double f;
+		int precision = 0;
+		memcpy(&f, &bits, sizeof f);
+		do
+			snprintf(expected, sizeof expected, "%.*e", precision, f);
+		while (strtod(expected, NULL) != f && ++precision < 17);
+		strcpy(given, text_of(f));
+		ck_assert_msg(significant(given) <= precision + 1, "%s, not %s", given, expected);
+		if (significant(given) == significant(expected))
+			ck_assert_msg(strtold(given, NULL) == strtold(expected, NULL), "%s, not %s",
+			              given, expected);
+	}
+}
+END_TEST
+
 START_TEST(writes_floats_as_floats)
 {
 	ck_assert_str_eq(text_of_float(30.1f), "30.1");
@@ -216,6 +254,7 @@ int main(void)
 	tcase_add_test(tcase, has_no_text_for_what_is_not_finite);
 	tcase_add_test(tcase, writes_what_reads_back_as_the_same_number);
 	tcase_add_test(tcase, writes_short_decimals_as_they_were);
+	tcase_add_test(tcase, writes_the_shortest_and_of_those_the_nearest);
 	tcase_add_test(tcase, writes_floats_as_floats);
 	tcase_add_test(tcase, writes_all_integers);
 	tcase_add_test(tcase, reads_as_strtod_does);
