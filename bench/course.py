@@ -37,7 +37,7 @@ class Course:
         say(f"{time.monotonic() - self.begin:4.0f} s  {what} {benchmark.name}")
         try:
             step(*arguments)
-        except (Failed, Timeout) as failure:
+        except (Failed, Timeout, RuntimeError, OSError) as failure:
             say(f"bench: {benchmark.name}: {failure}")
             self.failures[benchmark.name] = str(failure)
             self.lab.tidy()

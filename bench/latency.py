@@ -3,12 +3,13 @@
 
 import json
 import multiprocessing
+import queue
 import socket
 import time
 
 import confluent_kafka
 
-from bench.figure import Benchmark, Figure, Within, demand
+from bench.figure import Benchmark, Failed, Figure, Within, demand
 from bench.readings import PARTITIONS, START, Readings
 from bench.topic import Topic
 
@@ -94,6 +95,13 @@ def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
+def take(results):
+    try:
+        return results.get(timeout=SECONDS + 3 * PATIENCE)
+    except queue.Empty:
+        raise Failed("one of those who measure says nothing") from None
+
+
 class Latency(Benchmark):
     figures = (Figure("latency", "ms", Within(3)), Figure("latency-p99", "ms", Within(15)))
 
@@ -131,12 +139,17 @@ class Latency(Benchmark):
         processes = [spawn.Process(target=task, args=(*arguments, count, results), daemon=True)
                      for task, arguments in tasks.items()]
         producer, *others = processes
-        for process in others:
-            process.start()
-        times = dict([results.get(timeout=PATIENCE)])
-        producer.start()
-        while not {"sent", "received", "seen"} <= times.keys():
-            times |= [results.get(timeout=SECONDS + 3 * PATIENCE)]
-        for process in processes:
-            process.join()
-        return times
+        try:
+            for process in others:
+                process.start()
+            times = dict([take(results)])
+            producer.start()
+            while not {"sent", "received", "seen"} <= times.keys():
+                times |= [take(results)]
+            for process in processes:
+                process.join()
+            return times
+        finally:
+            for process in processes:
+                if process.is_alive():
+                    process.kill()

@@ -5,7 +5,7 @@ import re
 import subprocess
 from typing import NamedTuple
 
-from bench.figure import demand
+from bench.figure import Failed, demand
 from bench.readings import SENSORS
 from support.workshop import BUILD
 
@@ -32,8 +32,11 @@ def whole(seconds):
 
 
 def run(command, seconds):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
-                          timeout=seconds + 60)
+    try:
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
+                              timeout=seconds + 60)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{command[0]} does not end") from None
     demand(done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}")
     return done.stdout
 

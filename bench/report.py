@@ -12,19 +12,24 @@ import confluent_kafka
 
 from bench.figure import AtMost, Within
 from support import broker
-from support.daemon import run
+from support.daemon import BINARY
 from support.postgres import bin_directory
 from support.workshop import REPOSITORY
 
 
-def first_line(*command):
-    """Of what a program says about itself; empty if it is not there."""
+def said(*command):
+    """By a program; empty if it is not there."""
     try:
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
                               cwd=REPOSITORY)
     except FileNotFoundError:
         return ""
-    return (done.stdout + done.stderr).partition("\n")[0].strip()
+    return (done.stdout + done.stderr).strip()
+
+
+def version(*command):
+    found = re.search(r"[0-9]+(\.[0-9]+)+", said(*command))
+    return found and found[0]
 
 
 def machine():
@@ -42,13 +47,13 @@ def machine():
 
 def versions():
     return {
-        "cqrsd": run("--version").stdout.strip(),
-        "commit": first_line("git", "describe", "--always", "--dirty"),
-        "postgresql": first_line(bin_directory() / "postgres", "--version"),
+        "cqrsd": version(BINARY, "--version"),
+        "commit": said("git", "describe", "--always", "--dirty"),
+        "postgresql": version(bin_directory() / "postgres", "--version"),
         "kafka": broker.VERSION,
         "librdkafka": confluent_kafka.libversion()[0],
-        "wrk": first_line("wrk", "-v").partition(" Copyright")[0],
-        "nginx": first_line("nginx", "-v"),
+        "wrk": version("wrk", "-v"),
+        "nginx": version("nginx", "-v"),
         "python": platform.python_version(),
     }
 
