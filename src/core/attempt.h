@@ -41,6 +41,12 @@ struct attempt_rows {
 /* What the nth COPY of a simple Query carries. */
 enum attempt_copy { ATTEMPT_STAGE, ATTEMPT_ROWS, ATTEMPT_EVENTS, ATTEMPT_DEAD_LETTERS };
 
+/* Of a dead letter: too large to be copied. */
+struct attempt_payload {
+	const char *data;
+	size_t len, given;
+};
+
 struct attempt {
 	struct cqrs_batch *batch;
 	const char *group;
@@ -55,10 +61,11 @@ struct attempt {
 		int table;
 	} * copies;
 	int n_copies, cap_copies, current;
-	size_t next;      /* row, event or refusal */
-	bool head, tail;  /* the COPY's header and trailer have been given */
-	struct buf chunk; /* what was given last */
-	size_t given;     /* of a chunk larger than a piece */
+	size_t next;                    /* row, event or refusal */
+	bool head, tail;                /* the COPY's header and trailer have been given */
+	struct buf chunk;               /* what was given last */
+	size_t given;                   /* of a chunk larger than a piece */
+	struct attempt_payload payload; /* comes after the chunk, if it has a length */
 };
 
 /* False, and nothing to release, when memory is out. */

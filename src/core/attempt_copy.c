@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE 65536
+#define PIECE      65536
+#define CHUNK_KEPT (1 << 20)
 
 /* Signature, flags, and no extension. */
 static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
@@ -74,13 +75,13 @@ static void add_text(struct buf *b, const char *text)
 	add_bytes(b, text, text ? strlen(text) : 0);
 }
 
-static void add_payload(struct buf *b, const struct cqrs_message *msg,
-                        const struct batch_element *element)
+static struct attempt_payload payload_of(const struct cqrs_message *msg,
+                                         const struct batch_element *element)
 {
 	if (element->data_len)
-		add_bytes(b, (const char *)msg->value + element->data, element->data_len);
-	else
-		add_bytes(b, msg->value, msg->value_len);
+		return (struct attempt_payload){(const char *)msg->value + element->data,
+		                                element->data_len, 0};
+	return (struct attempt_payload){msg->value, msg->value_len, 0};
 }
 
 /* jsonb's binary form: a version byte, then the text. */
@@ -109,7 +110,8 @@ static int32_t part_index(const struct batch_element *element, const struct dead
 	return letter && letter->part_index >= 0 ? letter->part_index : element->index;
 }
 
-static void add_dead_letter(struct attempt *attempt, const struct batch_refusal *refusal)
+/* Up to the payload, which comes next if it is large; then its end follows. */
+static void begin_dead_letter(struct attempt *attempt, const struct batch_refusal *refusal)
 {
 	struct buf *b = &attempt->chunk;
 	const struct batch_element *element = &attempt->batch->elements[refusal->element];
@@ -117,7 +119,7 @@ static void add_dead_letter(struct attempt *attempt, const struct batch_refusal 
 	const struct dead_letter *letter = message->letter;
 	const struct cqrs_message *msg = &message->kafka.message;
 	int32_t part = part_index(element, letter);
-	bool is_whole = !element->data_len && (!letter || letter->is_whole);
+	struct attempt_payload payload = payload_of(msg, element);
 	buf_put16(b, 12);
 	add_text(b, attempt->group);
 	add_text(b, msg->topic);
@@ -130,7 +132,20 @@ static void add_dead_letter(struct attempt *attempt, const struct batch_refusal 
 		buf_put32(b, (uint32_t)part);
 	add_bytes(b, msg->key, msg->key_len);
 	add_headers(b, &message->kafka);
-	add_payload(b, msg, element);
+	if (payload.len <= PIECE) {
+		add_bytes(b, payload.data, payload.len);
+	} else {
+		buf_put32(b, (uint32_t)payload.len);
+		attempt->payload = payload;
+	}
+}
+
+static void end_dead_letter(struct attempt *attempt, const struct batch_refusal *refusal)
+{
+	struct buf *b = &attempt->chunk;
+	const struct batch_element *element = &attempt->batch->elements[refusal->element];
+	const struct dead_letter *letter = attempt->batch->messages[element->message].letter;
+	bool is_whole = !element->data_len && (!letter || letter->is_whole);
 	buf_put32(b, 1);
 	buf_putc(b, is_whole);
 	add_text(b, refusal->reason);
@@ -143,9 +158,18 @@ static void add_dead_letter(struct attempt *attempt, const struct batch_refusal 
 static bool add_dead_letters(struct attempt *attempt)
 {
 	const struct cqrs_batch *batch = attempt->batch;
-	for (; attempt->next < batch->n_refusals && attempt->chunk.len < PIECE; attempt->next++)
-		if (attempt_is_dead_letter(attempt, attempt->next))
-			add_dead_letter(attempt, &batch->refusals[attempt->next]);
+	for (; attempt->next < batch->n_refusals && attempt->chunk.len < PIECE; attempt->next++) {
+		const struct batch_refusal *refusal = &batch->refusals[attempt->next];
+		if (!attempt_is_dead_letter(attempt, attempt->next))
+			continue;
+		if (!attempt->payload.len) {
+			begin_dead_letter(attempt, refusal);
+			if (attempt->payload.len)
+				return true;
+		}
+		end_dead_letter(attempt, refusal);
+		attempt->payload.len = 0;
+	}
 	return attempt->next < batch->n_refusals;
 }
 
@@ -162,10 +186,19 @@ static bool add_some(struct attempt *attempt)
 	}
 }
 
+/* Keeps its memory, but for that of a large row. */
+static void clear_chunk(struct attempt *attempt)
+{
+	if (attempt->chunk.cap > CHUNK_KEPT)
+		buf_release(&attempt->chunk);
+	else
+		buf_clear(&attempt->chunk);
+	attempt->given = 0;
+}
+
 static void fill_chunk(struct attempt *attempt)
 {
-	buf_clear(&attempt->chunk);
-	attempt->given = 0;
+	clear_chunk(attempt);
 	if (!attempt->head)
 		buf_add(&attempt->chunk, copy_header, sizeof copy_header - 1);
 	attempt->head = true;
@@ -175,24 +208,36 @@ static void fill_chunk(struct attempt *attempt)
 	attempt->tail = true;
 }
 
+/* The next piece of so much, of which some was given. */
+static size_t give(size_t len, size_t *given)
+{
+	size_t n = len - *given;
+	if (n > 2 * PIECE)
+		n = PIECE;
+	*given += n;
+	return n;
+}
+
 bool attempt_copy_data(struct attempt *attempt, int nth, const char **data, size_t *len)
 {
+	struct attempt_payload *payload = &attempt->payload;
 	if (nth != attempt->current) {
 		attempt->current = nth;
 		attempt->next = 0;
 		attempt->head = attempt->tail = false;
-		buf_clear(&attempt->chunk);
-		attempt->given = 0;
+		payload->len = payload->given = 0;
+		clear_chunk(attempt);
+	}
+	if (attempt->given == attempt->chunk.len && payload->given < payload->len) {
+		*data = payload->data + payload->given;
+		*len = give(payload->len, &payload->given);
+		return true;
 	}
 	if (attempt->given == attempt->chunk.len)
 		fill_chunk(attempt);
 	if (attempt->chunk.failed)
 		return false;
 	*data = attempt->chunk.data + attempt->given;
-	*len = attempt->chunk.len - attempt->given;
-	/* A large payload makes a large chunk, which is handed over in pieces. */
-	if (*len > 2 * PIECE)
-		*len = PIECE;
-	attempt->given += *len;
+	*len = give(attempt->chunk.len, &attempt->given);
 	return *len > 0;
 }
