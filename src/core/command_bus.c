@@ -16,17 +16,16 @@
 #define TURN_US     1000   /* how long one turn of the loop may take messages */
 #define MEMORY_US   100000 /* when memory is out, try again after this */
 #define PREPARED    64
-#define BATCH_MAX   (1 << 30) /* bytes; a batch counts in 32 bits */
 #define MESSAGE_MIN (8 << 20) /* bytes that one message may take, however small the budget */
 
 static void flush(struct bus_lane *lane, bool more);
 
-static bool is_full(const struct bus_lane *lane)
+static bool is_full(struct bus_lane *lane)
 {
 	const struct cqrs_batch *open = lane->open;
 	return open->n_rows + open->n_statements + open->n_messages / 4 >=
 	           (size_t)lane->bus->config->max_rows ||
-	       open->bytes >= lane->bus->batch_bytes;
+	       open->bytes >= lane->bus->batch_bytes || !room_for_next(lane);
 }
 
 /* More messages into `pending`; false when the lane has none now. */
@@ -34,9 +33,12 @@ static bool take(struct bus_lane *lane)
 {
 	if (lane->next_pending < lane->n_pending)
 		return true;
-	lane->next_pending = 0;
-	lane->n_pending =
-	    kafka_source_take(lane->bus->source, lane->index, lane->pending, LANE_PENDING);
+	int max = room_for_messages(lane);
+	lane->next_pending = lane->n_pending = 0;
+	if (max)
+		lane->n_pending =
+		    kafka_source_take(lane->bus->source, lane->index, lane->pending, max);
+	room_took(lane);
 	return lane->n_pending > 0;
 }
 
@@ -93,7 +95,7 @@ void lane_pump(struct bus_lane *lane)
 	struct command_bus *bus = lane->bus;
 	int64_t until = loop_now(bus->loop) + TURN_US;
 	bool more = true;
-	while (!bus->draining && !is_full(lane) && (more = take(lane))) {
+	while (!bus->draining && (more = take(lane)) && !is_full(lane)) {
 		if (!decide(lane, &lane->pending[lane->next_pending])) {
 			timer_arm(lane->timer, MEMORY_US);
 			break;
@@ -150,6 +152,7 @@ static void on_written(void *owner, struct pg_writer *writer, struct cqrs_batch 
 	if (fenced)
 		positions_lost(bus, lane);
 	positions_writer_idle(bus);
+	room_was_made(lane, false);
 	lane_pump(lane);
 	if (bus->draining && is_drained(bus))
 		bus->on_drained(bus->drained_arg);
@@ -165,6 +168,7 @@ void lane_forget(struct bus_lane *lane)
 	while (lane->next_pending < lane->n_pending)
 		kafka_message_free(&lane->pending[lane->next_pending++]);
 	command_bus_done(lane->bus, lane->open, false);
+	room_was_made(lane, true);
 	/* A lane tells of its first message only: nobody would come for what it still has. */
 	timer_arm(lane->timer, 0);
 }
@@ -180,6 +184,7 @@ void lane_drop(struct bus_lane *lane, const struct partition *partition)
 			lane->pending[kept++] = lane->pending[i];
 	}
 	lane->n_pending = kept;
+	room_was_made(lane, true);
 }
 
 struct bus_lane *bus_lane(const struct command_bus *bus, const struct partition *partition)
@@ -267,10 +272,7 @@ struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_
 	bus->metrics = metrics;
 	bus->health = health;
 	bus->source_config.brokers = config->brokers;
-	/* A quarter for what Kafka sends ahead, half for the batches: two for each writer. */
-	bus->batch_bytes = (size_t)(config->memory / 2 / (2 * config->writers));
-	if (bus->batch_bytes > BATCH_MAX)
-		bus->batch_bytes = BATCH_MAX;
+	room_init(bus);
 	bus->lanes = calloc((size_t)config->writers, sizeof *bus->lanes);
 	if (!bus->lanes || !positions_init(bus) || !gaps_init(bus)) {
 		command_bus_free(bus);

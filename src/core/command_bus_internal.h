@@ -47,6 +47,7 @@ struct bus_lane {
 	struct cqrs_batch *storing;                 /* the writer's, or empty */
 	struct kafka_message pending[LANE_PENDING]; /* taken, not decided */
 	int n_pending, next_pending;
+	size_t mean_bytes;   /* of the messages that were taken last */
 	struct timer *timer; /* to flush, or to go on */
 };
 
@@ -72,6 +73,9 @@ struct command_bus {
 	struct bus_lane *lanes;
 	struct batch_peers batches; /* two for each lane, and those of guests */
 	size_t batch_bytes;         /* a batch that has more is full */
+	size_t pending_bytes;       /* about as much may be taken and not decided, by a lane */
+	struct bus_lane *alone; /* waits with a large message until the others have ended theirs */
+	bool is_left;           /* some lane did not take what it could have taken */
 	loop_fn *on_events, *on_drained;
 	void *events_arg, *drained_arg;
 	bool draining;
@@ -113,6 +117,16 @@ void lane_forget(struct bus_lane *lane);
 void lane_drop(struct bus_lane *lane, const struct partition *partition);
 struct bus_lane *bus_lane(const struct command_bus *bus, const struct partition *partition);
 struct partition *bus_partition(const struct command_bus *bus, int topic, int32_t partition);
+
+/* command_room.c */
+void room_init(struct command_bus *bus);
+/* How many messages to take at once, 0: not now, the lane is woken; then tell of it. */
+int room_for_messages(const struct bus_lane *lane);
+void room_took(struct bus_lane *lane);
+/* False: what the lane has is to be stored first, or what others have. */
+bool room_for_next(struct bus_lane *lane);
+/* Something of this lane is stored, or dropped: then it may not have the large one any more. */
+void room_was_made(struct bus_lane *lane, bool dropped);
 
 /* command_positions.c */
 bool positions_init(struct command_bus *bus);

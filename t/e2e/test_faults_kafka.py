@@ -3,11 +3,14 @@
 
 import json
 import signal
+from contextlib import closing
 
+import psycopg2
 import pytest
 
 from conftest import sensor_config
 from support.broker import Kafka, KafkaClient
+from support.daemon import is_instrumented
 from support.workshop import wait_until
 
 PATIENCE = 90  # the machine may be busy; a wait ends as soon as it can
@@ -385,3 +388,24 @@ def test_a_message_of_ten_megabytes_hurts_nobody(feed):
         assert letters == [(10, len(huge))]
     assert f.stored() == sorted([*range(20)] + [7] * (not letters))
     assert f.gaps() == []
+
+
+def test_messages_of_ten_megabytes_come_one_at_a_time(feed):
+    """While nothing can be stored, and then while they are: memory is for one, not for each."""
+    f = feed(partitions=4, create=False)
+    f.kafka.create(f.topic, 4, max_message_bytes=12 << 20)
+    f.daemon.write(memory="32MiB")
+    f.daemon.start(timeout=PATIENCE)
+    huge = "[" + "x" * (10 << 20)
+    other = psycopg2.connect(f.database.dsn)
+    with closing(other), other.cursor() as cursor:
+        cursor.execute("LOCK TABLE cqrs.offsets IN EXCLUSIVE MODE")
+        for n in range(16):
+            f.kafka.produce(f.topic, [huge], n % 4)
+        wait_until(lambda: f.daemon.resident_memory() > 40 << 20, PATIENCE, "some have come")
+        wait_until(lambda: "55P03" in f.daemon.log(), PATIENCE, "they are tried again and again")
+        other.rollback()
+    wait_until(lambda: sum(f.position(p) or 0 for p in range(4)) == 16, PATIENCE, "all is applied")
+    assert f.database.value("SELECT count(*) FROM cqrs.dead_letters") == 16
+    if not is_instrumented():
+        assert f.daemon.peak_memory() < (32 << 20) + (16 << 20) + len(huge)
