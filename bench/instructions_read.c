@@ -96,6 +96,7 @@ static void handle(void *owner, struct http_request *req)
 	static const char body[] = "{\"id\":417,\"type\":\"a\",\"location\":\"floor\"}\n";
 	(void)owner;
 	http_request_set_route(req, "/api/v1/sensors/{id}");
+	http_respond_header(req, "Vary", "Accept");
 	http_respond(req, 200, "application/json", body, sizeof body - 1);
 }
 

@@ -47,13 +47,15 @@ struct http_server {
 	struct timer *sweep, *resume, *drain;
 	struct http_connections connections, unsettled;
 	size_t n_connections;
-	struct http_input *spare; /* lent to whoever reads */
+	struct http_input *spare;  /* lent to whoever reads */
+	struct http_requests idle; /* requests that were answered, for the next ones */
+	unsigned n_idle;
 	struct buf spare_out;
 	size_t memory, max_memory; /* of inputs that connections keep, and of requests */
 	size_t output, max_output; /* of answers that are not taken yet */
 	struct http_limit *limit;  /* NULL: there is none */
-	int64_t date_second;
-	char date[32];
+	int64_t head_second;
+	char head[64];      /* what every response of this second has */
 	int64_t complained; /* loop_now(), when it was logged that accepting fails */
 	bool paused;        /* so it is not tried */
 	bool draining;
@@ -126,7 +128,8 @@ struct http_header {
 struct http_request {
 	TAILQ_ENTRY(http_request) link;
 	struct http_connection *connection;
-	size_t memory;
+	size_t memory; /* that counts as the server's */
+	size_t room;   /* behind the struct */
 	int64_t time;
 	enum http_method method;
 	bool is_1_0, keep_alive;
@@ -156,7 +159,10 @@ struct http_request *http_request_new(struct http_connection *c, const struct ht
 struct http_request *http_request_new_refused(struct http_connection *c,
                                               const struct http_parser *p, const char *data,
                                               const struct http_refusal *why);
+/* Gives it back to the server, for the next one. */
 void http_request_free(struct http_request *req);
+/* Frees those that were given back. */
+void http_requests_release(struct http_server *server);
 /* What the metrics call it. */
 const char *http_method_label(enum http_method method);
 

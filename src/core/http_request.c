@@ -6,6 +6,15 @@
 #include <string.h>
 #include <strings.h>
 
+#define IDLE_ROOM 2048 /* bytes for a header and a body */
+
+/* Requests of that room whose memory is kept for the next ones. */
+#ifdef __SANITIZE_ADDRESS__
+static const unsigned idle_max = 0; /* so that it sees who uses one too late */
+#else
+static const unsigned idle_max = 64;
+#endif
+
 static const char *const method_names[] = {"GET",   "HEAD",   "POST",    "PUT",
                                            "PATCH", "DELETE", "OPTIONS", "OTHER"};
 
@@ -29,20 +38,37 @@ static const char *terminate(char *data, struct http_span span)
 	return data + span.at;
 }
 
-static struct http_request *allocate(struct http_connection *c, size_t n_headers, size_t len)
+/* The memory of one that was answered, if it will do, with the buffer for headers that it had. */
+static struct http_request *take_idle(struct http_server *server, size_t room)
 {
-	size_t headers = n_headers * sizeof(struct http_header);
-	struct http_request *req = malloc(sizeof *req + headers + len + 1);
+	struct http_request *req = room <= IDLE_ROOM ? TAILQ_FIRST(&server->idle) : NULL;
 	if (!req)
 		return NULL;
+	TAILQ_REMOVE(&server->idle, req, link);
+	server->n_idle--;
+	return req;
+}
+
+static struct http_request *allocate(struct http_connection *c, size_t n_headers, size_t len)
+{
+	struct http_server *server = c->server;
+	size_t room = n_headers * sizeof(struct http_header) + len + 1;
+	struct buf headers = BUF_INIT;
+	struct http_request *req = take_idle(server, room);
+	if (req)
+		headers = req->headers;
+	else if (!(req = malloc(sizeof *req + (room < IDLE_ROOM ? IDLE_ROOM : room))))
+		return NULL;
 	memset(req, 0, sizeof *req);
+	req->headers = headers;
 	req->connection = c;
-	req->memory = sizeof *req + headers + len;
-	req->time = loop_now(c->server->loop);
+	req->memory = sizeof *req + room;
+	req->room = room < IDLE_ROOM ? IDLE_ROOM : room;
+	req->time = loop_now(server->loop);
 	req->headers_in = (struct http_header *)(req + 1);
 	req->n_headers = (unsigned)n_headers;
 	req->method_name = req->path = req->query = req->body = "";
-	c->server->memory += req->memory;
+	server->memory += req->memory;
 	TAILQ_INSERT_TAIL(&c->requests, req, link);
 	c->n_requests++;
 	return req;
@@ -88,13 +114,30 @@ struct http_request *http_request_new_refused(struct http_connection *c,
 void http_request_free(struct http_request *req)
 {
 	struct http_connection *c = req->connection;
+	struct http_server *server = c->server;
 	TAILQ_REMOVE(&c->requests, req, link);
 	c->n_requests--;
-	c->server->memory -= req->memory;
-	buf_release(&req->headers);
+	server->memory -= req->memory;
 	buf_release(&req->held);
 	buf_release(&req->joined);
+	if (req->room == IDLE_ROOM && server->n_idle < idle_max && req->headers.cap <= IDLE_ROOM) {
+		buf_clear(&req->headers);
+		TAILQ_INSERT_HEAD(&server->idle, req, link);
+		server->n_idle++;
+		return;
+	}
+	buf_release(&req->headers);
 	free(req);
+}
+
+void http_requests_release(struct http_server *server)
+{
+	struct http_request *req;
+	while ((req = TAILQ_FIRST(&server->idle))) {
+		TAILQ_REMOVE(&server->idle, req, link);
+		buf_release(&req->headers);
+		free(req);
+	}
 }
 
 enum http_method http_request_method(const struct http_request *req)

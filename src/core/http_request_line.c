@@ -59,18 +59,28 @@ static bool has_control(const char *path, size_t len)
 	return false;
 }
 
+/* What is not escaped was looked at already, and is ASCII. */
+static bool unescape_path(struct http_parser *p, char *path, size_t *len)
+{
+	if (!memchr(path, '%', *len))
+		return true;
+	if (has_escaped_slash(path, *len))
+		return http_refuse(p, 400, "bad_target", "The path has an escaped slash (%2F).");
+	if (!url_decode(path, len) || has_control(path, *len))
+		return http_refuse(p, 400, "bad_target",
+		                   "The path has a bad escape: '%' wants two hex digits, and the "
+		                   "result must be UTF-8 without control characters.");
+	return true;
+}
+
 static bool read_path(struct http_parser *p, char *data, size_t at, size_t len)
 {
 	char *path = data + at;
 	if (http_run(path, len, HTTP_PATH) != len)
 		return http_refuse(p, 400, "bad_target",
 		                   "The path has a character that must be written as %XX.");
-	if (has_escaped_slash(path, len))
-		return http_refuse(p, 400, "bad_target", "The path has an escaped slash (%2F).");
-	if (!url_decode(path, &len) || has_control(path, len))
-		return http_refuse(p, 400, "bad_target",
-		                   "The path has a bad escape: '%' wants two hex digits, and the "
-		                   "result must be UTF-8 without control characters.");
+	if (!unescape_path(p, path, &len))
+		return false;
 	if (has_dot_segment(path, len))
 		return http_refuse(p, 400, "bad_target", "The path has a segment \".\" or \"..\".");
 	p->path = span(at, len);

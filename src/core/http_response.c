@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Responses: whole, in chunks, and as problems; in the order of their requests. */
+#include "decimal.h"
 #include "http_connection.h"
 #include "http_problem.h"
 #include "log.h"
@@ -70,18 +71,26 @@ static void complete(struct http_request *req)
 	advance(req->connection);
 }
 
-/* RFC 9110, 5.6.7; made once a second. */
-static const char *http_date(struct http_server *server)
+/* What every response has; its Date (RFC 9110, 5.6.7) is new once a second. */
+static const char *common_head(struct http_server *server)
 {
 	int64_t second = loop_wall_clock(server->loop) / 1000000;
-	if (second != server->date_second) {
+	if (second != server->head_second) {
 		time_t t = (time_t)second;
 		struct tm tm;
 		gmtime_r(&t, &tm);
-		strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-		server->date_second = second;
+		strftime(server->head, sizeof server->head,
+		         "Server: cqrsd\r\nDate: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+		server->head_second = second;
 	}
-	return server->date;
+	return server->head;
+}
+
+static void add_number(struct buf *out, int64_t n)
+{
+	char *at = buf_reserve(out, 24);
+	if (at)
+		out->len += decimal_from_integer(at, n);
 }
 
 static void add_header(struct buf *out, const char *name, const char *value)
@@ -120,17 +129,21 @@ static bool closes(struct http_request *req)
 
 static void add_head(struct http_request *req, struct buf *out, int status, const char *type)
 {
-	char line[80];
 	req->status = status;
 	req->no_body = req->method == HTTP_HEAD || status == 204 || status == 304;
-	int n = snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
-	buf_add(out, line, (size_t)n);
-	add_header(out, "Server", "cqrsd");
-	add_header(out, "Date", http_date(req->connection->server));
-	if (type)
-		add_header(out, "Content-Type", type);
+	buf_puts(out, "HTTP/1.1 ");
+	add_number(out, status);
+	buf_putc(out, ' ');
+	buf_puts(out, http_reason(status));
+	buf_puts(out, "\r\n");
+	buf_puts(out, common_head(req->connection->server));
+	if (type) {
+		buf_puts(out, "Content-Type: ");
+		buf_puts(out, type);
+		buf_puts(out, "\r\n");
+	}
 	if (closes(req))
-		add_header(out, "Connection", "close");
+		buf_puts(out, "Connection: close\r\n");
 	echo_request_id(req, out);
 	buf_add(out, req->headers.data, req->headers.len);
 	out->failed = out->failed || req->headers.failed;
@@ -144,15 +157,15 @@ void http_respond_header(struct http_request *req, const char *name, const char 
 void http_respond(struct http_request *req, int status, const char *content_type, const void *body,
                   size_t len)
 {
-	char line[48];
 	struct buf *out = http_request_out(req);
 	add_head(req, out, status, content_type);
 	/* RFC 9110, 8.6: forbidden with 204, and with 304 it may be left out. */
 	if (status != 204 && status != 304) {
-		int n = snprintf(line, sizeof line, "Content-Length: %zu\r\n", len);
-		buf_add(out, line, (size_t)n);
+		buf_puts(out, "Content-Length: ");
+		add_number(out, (int64_t)len);
+		buf_puts(out, "\r\n");
 	}
-	buf_add(out, "\r\n", 2);
+	buf_puts(out, "\r\n");
 	if (!req->no_body)
 		buf_add(out, body, len);
 	complete(req);

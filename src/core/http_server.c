@@ -205,6 +205,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
 	server->fd = -1;
 	TAILQ_INIT(&server->connections);
 	TAILQ_INIT(&server->unsettled);
+	TAILQ_INIT(&server->idle);
 	server->max_memory = config->max_memory ? (size_t)config->max_memory : MEMORY_DEFAULT;
 	server->max_output = config->max_output ? (size_t)config->max_output : MEMORY_DEFAULT;
 	/* The largest request that is allowed must have a chance. */
@@ -250,6 +251,7 @@ void http_server_free(struct http_server *server)
 		buf_release(&server->spare->bytes);
 	free(server->spare);
 	buf_release(&server->spare_out);
+	http_requests_release(server);
 	http_limit_free(server->limit);
 	http_metrics_free(server->metrics);
 	free(server);

@@ -70,12 +70,10 @@ const char *json_unescape(const char **p, const char *end, char **to)
 static size_t plain_run(const char *p, const char *end)
 {
 	const char *begin = p;
-	while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') {
-		size_t n = (unsigned char)*p < 0x80 ? 1 : utf8_length(p, end);
-		if (!n)
-			break;
+	size_t n;
+	while ((p = json_skip_plain(p, end)) < end && (unsigned char)*p >= 0x80 &&
+	       (n = utf8_length(p, end)))
 		p += n;
-	}
 	return (size_t)(p - begin);
 }
 

@@ -16,7 +16,6 @@
 #include "json_escape.h"
 #include "utf8.h"
 
-#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,31 +87,6 @@ static inline enum cqrs_json_kind close_level(struct cqrs_json_reader *r)
 
 /* ---- strings ---- */
 
-/*
- * The first byte from `p` on that is not plain: a quote, a backslash, a
- * control character, or not ASCII.  Looks at eight bytes at a time.  In each
- * term below a byte may be marked wrongly only if it is not ASCII, or above one
- * that is marked rightly, so the lowest mark is always right.
- */
-static inline const char *skip_plain(const char *p, const char *end)
-{
-	const uint64_t ones = 0x0101010101010101u;
-	for (; end - p >= 8; p += 8) {
-		uint64_t x;
-		memcpy(&x, p, sizeof x);
-		x = le64toh(x);
-		uint64_t found =
-		    ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones) | (x - ones * 0x20) | x;
-		found &= ones * 0x80;
-		if (found)
-			return p + __builtin_ctzll(found) / 8;
-	}
-	while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' &&
-	       *p != '\\')
-		p++;
-	return p;
-}
-
 /* Room to unescape the rest of the string at `p`, which cannot get longer by it. */
 static bool reserve_scratch(struct cqrs_json_reader *r, const char *p)
 {
@@ -139,7 +113,7 @@ static enum cqrs_json_kind read_any_string(struct cqrs_json_reader *r)
 	const char *p = r->p, *end = r->end, *run = p, *why;
 	char *to = NULL;
 	for (;;) {
-		p = skip_plain(p, end);
+		p = json_skip_plain(p, end);
 		if (p == end)
 			return fail(r, "a string is not closed");
 		if ((unsigned char)*p >= 0x80) {
@@ -177,7 +151,7 @@ static enum cqrs_json_kind read_any_string(struct cqrs_json_reader *r)
 /* The string whose opening quote is at r->p. */
 static inline enum cqrs_json_kind read_string(struct cqrs_json_reader *r)
 {
-	const char *p = ++r->p, *end = skip_plain(p, r->end);
+	const char *p = ++r->p, *end = json_skip_plain(p, r->end);
 	if (end == r->end || *end != '"')
 		return read_any_string(r);
 	r->text = p;

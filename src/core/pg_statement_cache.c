@@ -35,13 +35,22 @@ void pg_statement_cache_clear(struct pg_statement_cache *cache)
 	}
 }
 
-/* FNV-1a: the texts come from modules, not from clients. */
+static uint64_t mix(uint64_t hash, const char *text, size_t len)
+{
+	uint64_t word = 0;
+	memcpy(&word, text, len);
+	hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+	return hash ^ hash >> 32;
+}
+
+/* Eight bytes at a time; the texts come from modules, not from clients. */
 static uint32_t hash_text(const char *text)
 {
-	uint32_t hash = 2166136261u;
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 16777619u;
-	return hash;
+	uint64_t hash = 0;
+	size_t len = strlen(text);
+	for (; len >= 8; text += 8, len -= 8)
+		hash = mix(hash, text, 8);
+	return (uint32_t)mix(hash, text, len);
 }
 
 struct pg_statement *pg_statement_cache_find(struct pg_statement_cache *cache, const char *sql)

@@ -291,6 +291,7 @@ static bool put_array(struct buf *out, const char *data, size_t len, enum row_ti
 	return false;
 }
 
+/* By number. */
 static const struct row_type types[] = {
     {PG_OID_BOOL, ROW_BARE, put_bool},
     {PG_OID_BYTEA, ROW_BYTEA, put_hex},
@@ -318,9 +319,15 @@ static const struct row_type types[] = {
 
 const struct row_type *row_type_find(Oid oid)
 {
-	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-		if (types[i].oid == oid)
-			return &types[i];
+	size_t low = 0, high = sizeof types / sizeof *types;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (types[middle].oid == oid)
+			return &types[middle];
+		if (types[middle].oid < oid)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return NULL;
 }
