@@ -8,7 +8,9 @@
 #include "config.h"
 #include "exit_code.h"
 #include "module.h"
+#include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 struct cmd {
 	const char *config_path; /* -c; a subcommand may set it before cmd_load() */
@@ -29,6 +31,12 @@ int cmd_load(struct cmd *cmd, bool with_modules);
 int cmd_usage(const struct cmd *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same after getopt_long() returned ':' or '?'. */
 int cmd_bad_option(const struct cmd *cmd, int returned);
+
+/* Say on stderr if there is no memory; each returns EXIT_CODE_OK or _FAILED. */
+int cmd_no_memory(void);
+int cmd_write(FILE *to, struct buf *text);
+/* To stdout; NULL: there was no memory for it. */
+int cmd_write_json(const json_t *json);
 
 /* kafka.brokers, or where the embedded broker of the running cqrsd listens; free with free().  NULL
  * after saying on stderr why not. */

@@ -4,6 +4,7 @@
 
 #include "audit.h"
 #include "cmd_bus.h"
+#include "json_tree.h"
 #include "log.h"
 
 #include <cqrs/time.h>
@@ -112,22 +113,19 @@ static int report_json(const struct audit_result *result)
 	for (size_t i = 0; i < result->n_partitions; i++) {
 		const struct audit_partition *p = &result->partitions[i];
 		json_t *one = count_json(&p->count);
-		json_object_set_new(one, "topic", json_string(p->partition.topic));
-		json_object_set_new(one, "partition",
-		                    json_integer(p->partition.position.partition));
-		json_array_append_new(partitions, one);
+		json_tree_set(&one, "topic", json_string(p->partition.topic));
+		json_tree_set(&one, "partition", json_integer(p->partition.position.partition));
+		json_tree_append(&partitions, one);
 		add(&sum, &p->count);
 	}
 	json_t *all = json_pack("{s:o, s:o, s:I, s:I, s:b}", "partitions", partitions, "total",
 	                        count_json(&sum), "doubled", (json_int_t)result->doubled, "changed",
 	                        (json_int_t)result->changed, "complete", result->complete);
 	if (!result->complete)
-		json_object_set_new(all, "error", json_string(result->error));
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
+		json_tree_set(&all, "error", json_string(result->error));
+	int code = cmd_write_json(all);
 	json_decref(all);
-	return sum.missing || result->doubled || !result->complete ? EXIT_CODE_FAILED
-	                                                           : EXIT_CODE_OK;
+	return sum.missing || result->doubled || !result->complete ? EXIT_CODE_FAILED : code;
 }
 
 /* ---- what was asked for ---- */

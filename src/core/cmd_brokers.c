@@ -13,8 +13,12 @@ char *cmd_brokers(const struct core_options *core)
 {
 	struct buf why = BUF_INIT;
 	char *brokers = NULL;
-	if (strcmp(core->kafka.brokers, "embedded") != 0)
-		return strdup(core->kafka.brokers);
+	if (strcmp(core->kafka.brokers, "embedded") != 0) {
+		brokers = strdup(core->kafka.brokers);
+		if (!brokers)
+			cmd_no_memory();
+		return brokers;
+	}
 	json_t *status = admin_client_get(core->admin.listen, "/status", &why);
 	const char *text =
 	    json_string_value(json_object_get(json_object_get(status, "kafka"), "brokers"));

@@ -20,11 +20,10 @@ static int probe_all(const struct config *config, const struct command_bus *bus)
 	       (tables[plan.n_tables] = command_bus_table(bus, plan.n_tables)))
 		plan.n_tables++;
 	int code = probe_run(config, &plan, &found, &problems);
-	fputs(buf_str(&found), stdout);
-	fputs(buf_str(&problems), stderr);
+	int printed = cmd_write(stdout, &found), told = cmd_write(stderr, &problems);
 	buf_release(&found);
 	buf_release(&problems);
-	return code;
+	return code ? code : printed ? printed : told;
 }
 
 static int probe(struct cmd *cmd)

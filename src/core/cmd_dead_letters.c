@@ -173,14 +173,11 @@ static void print_redriven(const json_t *answer, bool dry_run)
 	putchar('\n');
 }
 
-static void print_answer(const struct order *order, const json_t *answer)
+static int print_answer(const struct order *order, const json_t *answer)
 {
 	const struct letters_request *request = &order->request;
-	if (order->json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		putchar('\n');
-		return;
-	}
+	if (order->json)
+		return cmd_write_json(answer);
 	switch (request->verb) {
 	case LETTERS_LIST:
 		print_list(answer);
@@ -198,6 +195,7 @@ static void print_answer(const struct order *order, const json_t *answer)
 			printf(", %" PRId64 " left", number_of(answer, "left"));
 		putchar('\n');
 	}
+	return EXIT_CODE_OK;
 }
 
 /* ---- the errand ---- */
@@ -206,14 +204,15 @@ static void on_done(void *owner, enum letters_outcome outcome, json_t *answer, c
 {
 	struct errand *errand = owner;
 	const struct letters_request *request = &errand->order->request;
+	int code = EXIT_CODE_OK;
 	/* What was done before it failed is done. */
 	if (outcome == LETTERS_DONE || (number_of(answer, "redriven") && !request->dry_run))
-		print_answer(errand->order, answer);
+		code = print_answer(errand->order, answer);
 	if (outcome != LETTERS_DONE)
 		fprintf(stderr, "cqrsd: dead letters: %s\n", why);
 	bool fine = outcome == LETTERS_DONE && !number_of(answer, "refused") &&
 	            !number_of(answer, "skipped");
-	errand->code = fine ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+	errand->code = fine ? code : EXIT_CODE_FAILED;
 	loop_stop(errand->loop);
 }
 
@@ -236,6 +235,8 @@ static int run(struct cmd *cmd, struct order *order)
 		letters = dead_letters_run(b.loop, &config, &order->request, on_done, &errand);
 	if (letters)
 		loop_run(b.loop);
+	else if (fine)
+		cmd_no_memory();
 	dead_letters_free(letters);
 	cmd_bus_release(&b);
 	return errand.code;

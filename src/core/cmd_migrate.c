@@ -42,7 +42,8 @@ static int report(const struct schema_outcome *outcome)
 
 static int migrate(const struct core_options *core)
 {
-	struct migration migration = {.loop = loop_new(), .outcome.state = SCHEMA_FAILED};
+	struct migration migration = {.loop = loop_new(),
+	                              .outcome = {SCHEMA_FAILED, .message = "out of memory"}};
 	struct schema *schema =
 	    migration.loop ? schema_new(migration.loop, core->postgres.dsn,
 	                                core->postgres.network_timeout, schema_files, PATIENCE_US)

@@ -2,6 +2,7 @@
 /* cqrsd offsets: where the group reads next, and how to set that by hand. */
 #include "cmd.h"
 
+#include "json_tree.h"
 #include "kafka_group.h"
 #include "log.h"
 #include "offsets.h"
@@ -76,10 +77,16 @@ static void look_at_log(struct sources *s, struct position *p)
 		p->begin = p->end = UNKNOWN;
 }
 
-static int fail(const char *why)
+static int say_why_not(const char *why)
 {
 	fprintf(stderr, "cqrsd: %s\n", why);
 	return EXIT_CODE_FAILED;
+}
+
+static int fail(struct buf *why)
+{
+	const char *text = buf_str(why);
+	return why->failed || !*text ? cmd_no_memory() : say_why_not(text);
 }
 
 /* ---- show ---- */
@@ -132,19 +139,19 @@ static struct position position_at(struct sources *s, const PGresult *rows, int 
 	return p;
 }
 
-static void show_json(struct sources *s, const PGresult *rows)
+static int show_json(struct sources *s, const PGresult *rows)
 {
 	json_t *list = json_array();
 	for (int i = 0; i < PQntuples(rows); i++) {
 		struct position p = position_at(s, rows, i);
-		json_array_append_new(list, position_json(&p));
+		json_tree_append(&list, position_json(&p));
 	}
 	json_t *all = json_pack("{s:s, s:o, s:o, s:s?}", "group", s->core->kafka.group, "members",
 	                        number(s->members), "positions", list, "kafka",
 	                        s->kafka_why.len ? buf_str(&s->kafka_why) : NULL);
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
+	int code = cmd_write_json(all);
 	json_decref(all);
+	return code;
 }
 
 static void show_table(struct sources *s, const PGresult *rows)
@@ -173,9 +180,9 @@ static int show(struct sources *s, const struct order *order)
 	struct buf why = BUF_INIT;
 	PGresult *rows =
 	    pg_ask(s->core->postgres.dsn, OFFSETS_SHOW_SQL, values, 1, PATIENCE_US, &why);
-	int code = rows ? EXIT_CODE_OK : fail(buf_str(&why));
+	int code = rows ? EXIT_CODE_OK : fail(&why);
 	if (rows && order->json)
-		show_json(s, rows);
+		code = show_json(s, rows);
 	else if (rows)
 		show_table(s, rows);
 	PQclear(rows);
@@ -198,7 +205,7 @@ static bool find(struct sources *s, const struct order *order, struct position *
 		offsets_find(rows, order->topic, order->partition, &p->next);
 		look_at_log(s, p);
 	} else {
-		fail(buf_str(&why));
+		fail(&why);
 	}
 	PQclear(rows);
 	buf_release(&why);
@@ -221,9 +228,9 @@ static bool choose(struct sources *s, const struct order *order, const struct po
 		buf_printf(&why,
 		           "the log of %s [%" PRId32 "] begins at %" PRId64 " and ends at %" PRId64,
 		           p->topic, p->partition, p->begin, p->end);
-	bool fine = !why.len;
+	bool fine = !why.len && !why.failed;
 	if (!fine)
-		fail(buf_str(&why));
+		fail(&why);
 	buf_release(&why);
 	return fine;
 }
@@ -262,7 +269,7 @@ static int move(const struct sources *s, const struct position *p, int64_t to)
 		buf_puts(&why, "a member of the group is alive: stop it first");
 	else if (answer && strcmp(PQgetvalue(answer, 0, 1), "1") != 0)
 		buf_puts(&why, "the offset has moved meanwhile: look again");
-	int code = why.len ? fail(buf_str(&why)) : EXIT_CODE_OK;
+	int code = why.len || !answer ? fail(&why) : EXIT_CODE_OK;
 	if (!code) {
 		say(p, to, true);
 		cmd_by(by, sizeof by);
@@ -283,14 +290,14 @@ static int set(struct sources *s, const struct order *order)
 	if (s->members > 0) {
 		snprintf(why, sizeof why, "the group has %d live member%s: stop %s first",
 		         s->members, s->members == 1 ? "" : "s", s->members == 1 ? "it" : "them");
-		return fail(why);
+		return say_why_not(why);
 	}
 	if (!find(s, order, &p) || !choose(s, order, &p, &to))
 		return EXIT_CODE_FAILED;
 	if (order->yes)
 		return move(s, &p, to);
 	say(&p, to, false);
-	return fail("nothing was changed: say --yes");
+	return say_why_not("nothing was changed: say --yes");
 }
 
 /* ---- the command line ---- */

@@ -33,7 +33,7 @@ int cmd_print(struct cmd *cmd)
 	config_print(cmd->config, &out);
 	print_modules(cmd->modules, MODULE_COMMAND, &out);
 	print_modules(cmd->modules, MODULE_QUERY, &out);
-	bool written = fputs(buf_str(&out), stdout) >= 0 && fflush(stdout) == 0;
+	code = cmd_write(stdout, &out);
 	buf_release(&out);
-	return written ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+	return code;
 }

@@ -21,6 +21,7 @@
 #define DELIVERY_TIMEOUT_US 30000000
 #define LINES_PER_TURN      1000
 #define ERRORS_SHOWN        10
+#define AGAIN_US            100000 /* what failed for want of memory is tried again */
 
 struct request {
 	const char *topic;
@@ -142,7 +143,8 @@ static bool read_line(struct produce *produce)
 			return true;
 		produce->line = NULL;
 		if (result == LINE_LATER) {
-			event_add(produce->readable, NULL);
+			if (event_add(produce->readable, NULL))
+				timer_arm(produce->timer, AGAIN_US);
 			return false;
 		}
 		if (result != LINE_OK)
@@ -174,8 +176,12 @@ static void on_turn(void *arg)
 			timer_arm(produce->timer, wait);
 			return;
 		}
-		if (!send_line(produce))
-			return; /* on_sent() goes on */
+		if (!send_line(produce)) {
+			/* on_sent() goes on; if nothing is on its way, memory is out. */
+			if (!kafka_sink_in_flight(produce->sink))
+				timer_arm(produce->timer, AGAIN_US);
+			return;
+		}
 		produce->line = NULL;
 	}
 	timer_arm(produce->timer, 0);
@@ -209,12 +215,17 @@ static int produce_all(const struct request *request, const struct kafka_sink_co
 		produce.timer = timer_new(produce.loop, on_turn, &produce);
 		produce.readable = event_new(loop_base(produce.loop), STDIN_FILENO, EV_READ,
 		                             on_readable, &produce);
+	}
+	if (produce.timer && produce.readable) {
 		produce.begun = loop_now(produce.loop);
 		timer_arm(produce.timer, 0);
 		loop_run(produce.loop);
 		code = report(&produce);
-		event_free(produce.readable);
+	} else {
+		cmd_no_memory();
 	}
+	if (produce.readable)
+		event_free(produce.readable);
 	kafka_sink_free(produce.sink);
 	timer_free(produce.timer);
 	line_reader_release(&produce.lines);

@@ -97,12 +97,15 @@ static void print_module_help(enum module_kind kind, struct buf *out)
 	snprintf(names, sizeof names, "%s", module_linked(kind));
 	while (set && (name = strsep(&rest, " "))) {
 		const struct module *module = *name ? module_set_add(set, kind, name, &why) : NULL;
-		if (!module)
+		if (!module) {
+			out->failed |= *name != '\0';
 			continue;
+		}
 		buf_printf(out, "\n%s %s: %s\n", module_kind_name(kind), name, module->summary);
 		if (module->options)
 			config_print_help(module->options, out);
 	}
+	out->failed |= !set;
 	module_set_free(set);
 	buf_release(&why);
 }
@@ -119,9 +122,9 @@ static int print_help(void)
 	config_print_help(config_options, &out);
 	print_module_help(MODULE_COMMAND, &out);
 	print_module_help(MODULE_QUERY, &out);
-	fputs(buf_str(&out), stdout);
+	int code = cmd_write(stdout, &out);
 	buf_release(&out);
-	return EXIT_CODE_OK;
+	return code;
 }
 
 static int print_version(void)
@@ -184,7 +187,11 @@ int cmd_load(struct cmd *cmd, bool with_modules)
 		fine = config_report(cmd->config, &errors) && fine;
 	if (fine)
 		fine = kafka_sink_check_properties(cmd->config->core.kafka.properties, &errors);
-	fputs(buf_str(&errors), stderr);
+	if (fine || errors.len)
+		cmd_write(stderr, &errors);
+	else
+		cmd_no_memory();
+	fine = fine && !errors.failed;
 	buf_release(&errors);
 	if (fine)
 		log_setup((enum log_level)cmd->config->core.log.level,

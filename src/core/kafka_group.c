@@ -24,8 +24,10 @@ struct kafka_group *kafka_group_new(const struct kafka_group_config *config, str
 {
 	struct kafka_group *group = calloc(1, sizeof *group);
 	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__FAIL;
-	if (!group)
+	if (!group) {
+		buf_puts(why, "kafka: out of memory");
 		return NULL;
+	}
 	group->config = config;
 	group->sink_config = (struct kafka_sink_config){.brokers = config->brokers,
 	                                                .queue_bytes = 1048576,

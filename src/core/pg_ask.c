@@ -38,6 +38,8 @@ static void on_done(struct pg_request *request, enum pg_outcome outcome,
 		PQclear(q->answer);
 		q->answer = NULL;
 	}
+	if (outcome == PG_DONE && !q->answer)
+		buf_puts(q->why, "postgres: done, but there is no memory for the answer");
 	if (outcome != PG_DONE && !q->why->len) {
 		buf_printf(q->why, "postgres: %s", error->message);
 		if (*error->sqlstate)

@@ -220,8 +220,10 @@ int probe_run(const struct config *config, const struct probe_plan *plan, struct
 	size_t before = problems->len;
 	enum schema_state state = SCHEMA_CURRENT;
 	probe.loop = loop_new();
-	if (!probe.loop)
+	if (!probe.loop) {
+		buf_puts(problems, "out of memory\n");
 		return EXIT_CODE_FAILED;
+	}
 	/* A reader needs neither Kafka nor the primary. */
 	if (config->n_commands)
 		state = probe_writer(&probe);

@@ -7,7 +7,6 @@
 #include "turn.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -114,19 +113,6 @@ static inline char *client_body(struct client *c)
 	}
 	*to = '\0';
 	return body;
-}
-
-/* Each number of a text as 0: what is the same but for times, ports and counts. */
-static inline size_t client_without_numbers(char *text)
-{
-	char *to = text;
-	for (const char *p = text; *p; p++)
-		if (!isdigit((unsigned char)*p))
-			*to++ = *p;
-		else if (to == text || to[-1] != '0')
-			*to++ = '0';
-	*to = '\0';
-	return (size_t)(to - text);
 }
 
 #endif

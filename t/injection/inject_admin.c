@@ -9,6 +9,7 @@
 #include "command_bus.h"
 #include "process_metrics.h"
 #include "schema.h"
+#include "text.h"
 
 #include <string.h>
 
@@ -151,7 +152,7 @@ static bool get_same(struct system *s, const char *line, int which)
 	if (!get(s, line, "HTTP/1.1 200 "))
 		return false;
 	char *body = client_body(&client);
-	MUST(injection_is_same(which, body, client_without_numbers(body)));
+	MUST(injection_is_same(which, body, text_without_numbers(body)));
 	return true;
 }
 

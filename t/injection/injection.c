@@ -19,7 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RESULTS_MAX  16
+#define RESULTS_MAX  24
+#define RESULT_MAX   65536
 #define SITES_MAX    8192 /* more than there are */
 #define JOBS_MAX     16
 #define FAILURES_MAX 5   /* after which a scenario is given up */
@@ -39,6 +40,11 @@ static struct {
 	bool is_start;
 	_Atomic(bool) is_armed;
 } state;
+
+bool injection_is_trouble(void)
+{
+	return state.n;
+}
 
 void injection_end(void)
 {
@@ -119,29 +125,30 @@ bool injection_decides(const char *function, const void *caller, bool can_fail)
 
 /* ---- results ---- */
 
-static struct {
-	char *data; /* NULL: there was no run yet */
+/* Of the first run, whose process may be another one. */
+static struct result {
+	bool is_known;
 	size_t len;
-} results[RESULTS_MAX];
+	char data[RESULT_MAX];
+} * results;
 
 bool injection_is_same(int which, const void *data, size_t len)
 {
-	MUST(which < RESULTS_MAX);
-	if (results[which].data)
-		return results[which].len == len && memcmp(results[which].data, data, len) == 0;
+	struct result *result = &results[which];
+	MUST(which < RESULTS_MAX && len <= RESULT_MAX);
+	if (result->is_known)
+		return result->len == len && memcmp(result->data, data, len) == 0;
 	MUST(!state.failures);
-	results[which].data = malloc(len + 1);
-	memcpy(results[which].data, data, len);
-	results[which].len = len;
+	memcpy(result->data, data, len);
+	result->len = len;
+	result->is_known = true;
 	return true;
 }
 
 static void forget_results(void)
 {
-	for (int i = 0; i < RESULTS_MAX; i++) {
-		free(results[i].data);
-		results[i].data = NULL;
-	}
+	for (int i = 0; i < RESULTS_MAX; i++)
+		results[i].is_known = false;
 }
 
 /* ---- one run ---- */
@@ -286,11 +293,25 @@ static unsigned long fork_all(const struct injection_scenario *scenario, bool on
 	return failed;
 }
 
+/* The run that the others are compared with: nothing fails. */
+static bool run_first(const struct injection_scenario *scenario)
+{
+	int status = 0;
+	if (!scenario->has_threads)
+		return run(scenario, 0, false);
+	pid_t pid = fork();
+	MUST(pid >= 0);
+	if (pid == 0)
+		_exit(run(scenario, 0, false) ? 0 : 1);
+	while (waitpid(pid, &status, 0) < 0)
+		MUST(errno == EINTR);
+	return status == 0;
+}
+
 static bool try(const struct injection_scenario *scenario)
 {
 	unsigned long tried = 0, tried_on = 0, reached = 0, reached_on = 0;
-	if (!scenario->has_threads)
-		MUST(run(scenario, 0, false));
+	MUST(run_first(scenario));
 	unsigned long failed = fork_all(scenario, false, &tried, &reached) +
 	                       fork_all(scenario, true, &tried_on, &reached_on);
 	forget_results();
@@ -308,8 +329,7 @@ static enum verdict show_nth(const char *name, const char *n, bool on)
 	for (const struct injection_scenario *s = injection.scenarios; s->name; s++) {
 		if (strcmp(s->name, name) != 0)
 			continue;
-		if (!s->has_threads)
-			MUST(run(s, 0, false));
+		MUST(run_first(s));
 		state.shows = true;
 		return run_nth(s, strtoul(n, NULL, 10), on);
 	}
@@ -317,13 +337,20 @@ static enum verdict show_nth(const char *name, const char *n, bool on)
 	return FAILED;
 }
 
+/* Memory of all processes, zeroed. */
+static void *share(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(memory != MAP_FAILED);
+	return memory;
+}
+
 int main(int argc, char **argv)
 {
 	bool ok = true;
 	signal(SIGPIPE, SIG_IGN);
-	sites = mmap(NULL, SITES_MAX * sizeof *sites, PROT_READ | PROT_WRITE,
-	             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	MUST(sites != MAP_FAILED);
+	sites = share(SITES_MAX * sizeof *sites);
+	results = share(RESULTS_MAX * sizeof *results);
 	if (injection.start)
 		injection.start();
 	if (argc > 2)

@@ -47,6 +47,8 @@ bool injection_decides(const char *function, const void *caller, bool can_fail);
 #define injection_fails(function) injection_decides(function, __builtin_return_address(0), true)
 /* What a library that calls back from now on is at work for; NULL: for nobody. */
 void injection_works_for(const void *caller);
+/* Whether this run is one in which something fails, or has failed. */
+bool injection_is_trouble(void);
 /* From here on nothing fails any more in this run: the trouble is over. */
 void injection_end(void);
 
