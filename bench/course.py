@@ -40,6 +40,8 @@ class Course:
         except (Failed, Timeout, RuntimeError, OSError) as failure:
             say(f"bench: {benchmark.name}: {failure}")
             self.failures[benchmark.name] = str(failure)
+            for figure in benchmark.figures:
+                self.results[figure.name] = Result(figure)
             self.lab.tidy()
 
     def measure(self, benchmark, sides):
