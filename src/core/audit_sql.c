@@ -98,7 +98,8 @@ void audit_setup_sql(const struct command_bus *bus, struct buf *sql)
 	buf_puts(sql, ") AS v (class, keys) WHERE class IS NOT NULL AND NOT EXISTS ("
 	              "SELECT FROM pg_index i WHERE i.indrelid = class AND i.indisvalid"
 	              " AND i.indisunique AND i.indpred IS NULL AND NOT EXISTS ("
-	              "SELECT FROM unnest(i.indkey::int2[]) AS k LEFT JOIN pg_attribute a"
+	              "SELECT FROM unnest((i.indkey::int2[])[:i.indnkeyatts - 1]) AS k LEFT JOIN "
+	              "pg_attribute a"
 	              " ON a.attrelid = i.indrelid AND a.attnum = k"
 	              " WHERE (a.attname = ANY (keys)) IS NOT TRUE)))");
 }

@@ -76,6 +76,26 @@ def test_the_names_and_columns_that_are_contract(daemon, database):
         "temperature": "double precision", "cpu": "double precision"}
 
 
+def plan_of_averages(database):
+    database.query("VACUUM ANALYZE sensor_data")  # what is visible to all is known then
+    return "\n".join(line for (line,) in database.query(
+        "EXPLAIN SELECT date_bin('30 min', time, 'epoch'), avg(temperature), avg(cpu)"
+        " FROM sensor_data WHERE sensor_id = 7 AND time < '2022-03-05Z' GROUP BY 1"))
+
+
+def test_a_sensor_is_read_from_its_index_alone_also_what_came_before_that_index(daemon, database):
+    daemon.migrate()
+    database.query("ALTER TABLE sensor_data DROP CONSTRAINT sensor_data_pkey")
+    database.query("ALTER TABLE sensor_data ADD PRIMARY KEY (sensor_id, time)")
+    database.query("SELECT sensor_data_partition('2022-03-04Z', '2022-03-05Z')")
+    database.query("INSERT INTO sensor_data SELECT timestamptz '2022-03-04Z' + t * interval '5 min',"
+                   " s, 20, 50 FROM generate_series(0, 287) t, generate_series(1, 50) s")
+    assert "Index Only Scan" not in plan_of_averages(database)
+    database.query((REPOSITORY / "sql" / "006-sensors-covering.sql").read_text())
+    assert "Index Only Scan" in plan_of_averages(database)
+    assert database.value("SELECT count(*) FROM sensor_data") == 288 * 50
+
+
 def refused(daemon):
     """Starts, and returns what it says; it must end by itself, or wait and be not ready."""
     daemon.start(ready=False)

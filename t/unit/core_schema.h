@@ -10,7 +10,7 @@
 static inline void core_schema(PGconn *pg)
 {
 	for (const struct schema_file *file = schema_files; file->number; file++) {
-		if (!strcmp(file->name, "sensors"))
+		if (!strncmp(file->name, "sensors", 7))
 			continue;
 		PGresult *made = PQexec(pg, file->text);
 		if (PQresultStatus(made) != PGRES_COMMAND_OK &&
