@@ -42,8 +42,8 @@ TABLES = {
 class Member:
     """One daemon, its own ways to PostgreSQL and Kafka, and the most memory it was seen with."""
 
-    def __init__(self, number, daemon, proxy, ways, topic):
-        self.name = f"member {number}"
+    def __init__(self, name, daemon, proxy, ways, topic):
+        self.name = name
         self.daemon, self.topic = daemon, topic
         self.proxy, self.ways = proxy, ways  # to PostgreSQL, to each broker
         self.clock = Shim(daemon.workshop, "shifted_clock")
@@ -137,6 +137,7 @@ class Scene:
         self.database = f"cqrs_{seed}"
         self.topics = {"readings": f"readings-{seed}", "sensors": f"sensors-{seed}"}
         self.applied = self.produced = 0
+        self.others = []  # who are watched, and not of the group
         self._n_members = members
 
     def complain(self, text):
@@ -174,16 +175,18 @@ class Scene:
         partitions = self.partitions if kind == "readings" else 2
         self.client.create(self.topics[kind], partitions, self.kafka.replicas, **config)
 
-    def _config(self, kafka, port, **more):
+    def config(self, kafka, port, database, group, topics, **more):
         return {
-            "kafka": {"brokers": kafka, "group": f"group-{self.seed}",
-                      "session_timeout": f"{self.session}s"},
+            "kafka": {"brokers": kafka, "group": group, "session_timeout": f"{self.session}s"},
             "postgres": {
                 "dsn": f"host=127.0.0.1 port={port} user={ROLE} password={PASSWORD} "
-                       f"dbname={self.database} sslmode=disable gssencmode=disable", **more},
-            "commands": {"sensor": {"topics": self.topics}},
+                       f"dbname={database} sslmode=disable gssencmode=disable", **more},
+            "commands": {"sensor": {"topics": topics}},
             "queries": {"sensor": {}},
         }
+
+    def _config(self, kafka, port, **more):
+        return self.config(kafka, port, self.database, f"group-{self.seed}", self.topics, **more)
 
     def _member(self, number):
         proxy = PgProxy(("127.0.0.1", self.postgres.port), self.workshop.free_port())
@@ -193,20 +196,20 @@ class Scene:
                               write={"max_rows": self.max_rows, "timeout": "3s"})
         daemon = Cqrsd(self.workshop, {"memory": f"{MEMORY >> 20}MiB", **config},
                        f"member-{number}")
-        return Member(number, daemon, proxy, ways, self.topics["readings"])
+        return Member(f"member {number}", daemon, proxy, ways, self.topics["readings"])
 
     # ---- as the administrator ----
 
-    def connect(self, user="postgres"):
+    def connect(self, user="postgres", database=None):
         connection = psycopg2.connect(
             f"host={self.postgres.directory} port={self.postgres.port} user={user} "
-            f"dbname={self.database} connect_timeout=10")
+            f"dbname={database or self.database} connect_timeout=10")
         connection.autocommit = True
         return connection
 
-    def sql(self, statement):
+    def sql(self, statement, database=None):
         """The rows, or None for a statement without."""
-        connection = self.connect()
+        connection = self.connect(database=database)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
@@ -236,6 +239,9 @@ class Scene:
 
     # ---- watching ----
 
+    def everybody(self):
+        return self.members + self.others
+
     def watch(self):
         """Until stopped: members' lives and memory five times a second."""
         self.watching = threading.Event()
@@ -252,13 +258,13 @@ class Scene:
 
     def _watch_members(self):
         while not self.watching.wait(0.2):
-            for member in self.members:
+            for member in self.everybody():
                 if wrong := member.sample():
                     self.complain(f"{member.name} {wrong}")
 
     def _watch_evictions(self):
         while not self.watching.wait(0.5):
-            for member in self.members:
+            for member in self.everybody():
                 if member.should_run:
                     member.look_for_evictions()
 
@@ -285,14 +291,14 @@ class Scene:
 
     def readiness(self):
         return {m.name: m.daemon.reasons() if m.should_run else "does not run"
-                for m in self.members}
+                for m in self.everybody()}
 
     def keep_logs(self):
         """Where somebody can read them after the workshop is gone."""
         to = BUILD / "faults" / f"seed-{self.seed}"
         shutil.rmtree(to, ignore_errors=True)
         to.mkdir(parents=True)
-        logs = {m.name.replace(" ", "-"): m.daemon.log_path for m in self.members}
+        logs = {m.name.replace(" ", "-"): m.daemon.log_path for m in self.everybody()}
         logs |= {"postgres": self.postgres.directory / "log"}
         logs |= {f"kafka-{b.node}": b.directory / "log" for b in self.kafka.brokers}
         for name, path in logs.items():
@@ -302,6 +308,7 @@ class Scene:
         return to
 
     def tear_down(self):
-        for member in self.members:
+        for member in self.everybody():
             member.kill()
-            member.proxy.close()
+            if member.proxy:
+                member.proxy.close()
