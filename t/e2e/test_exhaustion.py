@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from conftest import sensor_config
-from support.broker import KafkaClient
+from support.broker import Kafka, KafkaClient
 from support.daemon import BINARY, is_instrumented
 from support.descriptors import few_descriptors
 from support.shim import Shim
@@ -272,3 +272,30 @@ def test_the_clock_is_set_by_an_hour(cqrsd, config, workshop, database, topics, 
     assert abs(off - seconds) < 600
     assert "gave us" in daemon.log() and daemon.log().count("gave us") == 1
     assert daemon.stop() == 0
+
+
+def test_the_clock_is_set_back_while_kafka_is_away(cqrsd, database, workshop, topics, unique):
+    """Whoever waits for a time of day that has become an hour later waits for an hour more."""
+    clock = Shim(workshop, "shifted_clock")
+    broker = Kafka(workshop, heap="256m", ways=1).start()
+    try:
+        (way,) = broker.ways
+        kafka = KafkaClient(broker.address)
+        for topic in topics.values():
+            kafka.create(topic)
+        daemon = cqrsd(sensor_config(database, way.address, unique("group"), topics,
+                                     kafka={"session_timeout": "2s"})).start(env=clock.env)
+        clock.set(3600)
+        way.refuse()
+        wait_until(lambda: "kafka" in daemon.reasons(), 60, "it says that Kafka is away")
+        # Its threads all wait now, and some have only begun to.
+        asked = clock.answer
+        wait_until(lambda: clock.answer > asked + 100, 60, "time goes by")
+        clock.set(0)
+        way.heal()
+        kafka.produce(topics["readings"], readings(100))
+        all_stored_once(database, 100)
+        daemon.wait_ready(60)
+        assert daemon.stop() == 0
+    finally:
+        broker.remove()
