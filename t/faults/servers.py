@@ -28,6 +28,13 @@ class Cluster:
         """To all brokers, for one member; none: it goes without."""
         return [broker.ways[number] for broker in self.brokers if number < len(broker.ways)]
 
+    def wait_for_topic(self, topic):
+        """Each broker learns of it for itself, and in its own time."""
+        for broker in self.brokers:
+            client = KafkaClient(broker.address)
+            wait_until(lambda: topic in client.admin.list_topics(timeout=10).topics, 60,
+                       f"broker {broker.node} knows {topic}")
+
     def start(self):
         for broker in self.brokers:
             broker.start()

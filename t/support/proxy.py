@@ -203,6 +203,8 @@ class Proxy:
             self._cut(connection)
 
     def _accept(self, _):
+        if not self._listener:
+            return  # closed since it was found ready
         try:
             client, _ = self._listener.accept()
         except OSError:
