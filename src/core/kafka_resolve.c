@@ -5,6 +5,7 @@
  */
 #include "kafka_source_internal.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,12 @@ static void on_asked(evutil_socket_t fd, short what, void *arg)
 	else
 		r->ranged(r->source->owner, r->ranges, r->n);
 	kafka_resolution_free(r);
+}
+
+bool kafka_resolution_is_over(const struct kafka_resolution *r, int64_t wait_us)
+{
+	struct pollfd answer = {.fd = r->fd, .events = POLLIN};
+	return poll(&answer, 1, (int)(wait_us / 1000)) > 0;
 }
 
 void kafka_resolution_free(struct kafka_resolution *r)

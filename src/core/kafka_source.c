@@ -278,11 +278,17 @@ void kafka_source_free(struct kafka_source *source)
 {
 	if (!source)
 		return;
-	kafka_resolution_free(source->resolution);
 	timer_free(source->poll);
 	if (source->rk)
 		leave_group(source);
 	forget_fetched(source);
+	if (source->resolution && !kafka_resolution_is_over(source->resolution, CLOSE_US)) {
+		/* librdkafka asks until socket.timeout.ms has passed, a minute and more, and
+		 * must not be destroyed meanwhile: the end of the process is quicker. */
+		log_warning("kafka: brokers owe an answer, which is not waited for");
+		return;
+	}
+	kafka_resolution_free(source->resolution);
 	for (int i = 0; source->lanes && i < source->config->lanes; i++)
 		queue_release(&source->lanes[i]);
 	queue_release(&source->consumer);

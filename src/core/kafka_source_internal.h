@@ -54,6 +54,8 @@ void kafka_source_tell_doubt(struct kafka_source *source);
 void kafka_source_report_error(const rd_kafka_message_t *m);
 
 /* kafka_resolve.c: waits for a resolution under way, whose answer is dropped. */
+/* Whether it has its answer, so that to free it does not block. */
+bool kafka_resolution_is_over(const struct kafka_resolution *resolution, int64_t wait_us);
 void kafka_resolution_free(struct kafka_resolution *resolution);
 
 /* The index of a topic by its name; -1: not one of ours. */

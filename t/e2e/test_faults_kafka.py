@@ -3,6 +3,8 @@
 
 import json
 import signal
+import struct
+import threading
 from contextlib import closing
 
 import psycopg2
@@ -11,6 +13,7 @@ import pytest
 from conftest import sensor_config
 from support.broker import Kafka, KafkaClient
 from support.daemon import is_instrumented
+from support.proxy import Proxy
 from support.workshop import wait_until
 
 PATIENCE = 90  # the machine may be busy; a wait ends as soon as it can
@@ -148,6 +151,48 @@ def test_another_broker_takes_the_lead(workshop, cqrsd, database, unique):
     finally:
         second.remove()
         first.remove()
+
+
+class Deaf(Proxy):
+    """Requests of one kind do not get through; all that is before and behind them does."""
+
+    LIST_OFFSETS = 2  # as Kafka's protocol numbers them
+
+    def __init__(self, *arguments):
+        self.lost = threading.Event()
+        self._buffers = {}
+        super().__init__(*arguments)
+
+    def _filter(self, direction, data):
+        if direction.name == "down":
+            return data
+        buffer, passed = self._buffers.get(direction, b"") + data, b""
+        while len(buffer) >= 6:
+            length, kind = struct.unpack_from(">ih", buffer)
+            if len(buffer) < 4 + length:
+                break
+            if kind == self.LIST_OFFSETS:
+                self.lost.set()
+            else:
+                passed += buffer[:4 + length]
+            buffer = buffer[4 + length:]
+        self._buffers[direction] = buffer
+        return passed
+
+
+def test_who_stops_does_not_wait_for_an_answer_of_kafka(workshop, cqrsd, database, unique):
+    """librdkafka waits for a minute, and supervisors do not."""
+    broker = Kafka(workshop, heap="256m", ways=1, network=Deaf).start()
+    try:
+        (way,) = broker.ways
+        feed = Feed(cqrsd, database, KafkaClient(broker.address), unique)
+        feed.daemon.write(kafka={"brokers": way.address})
+        feed.daemon.start(ready=False)
+        assert way.lost.wait(PATIENCE)
+        assert feed.daemon.stop(timeout=40) == 0
+        assert "brokers owe an answer" in feed.daemon.log()
+    finally:
+        broker.remove()
 
 
 # ---- topics come and grow ----

@@ -36,7 +36,8 @@ class Kafka:
     listeners, each behind a bad network of its own, which is all that its clients know.
     """
 
-    def __init__(self, workshop: Workshop, first=None, replicas=1, heap="512m", ways=0):
+    def __init__(self, workshop: Workshop, first=None, replicas=1, heap="512m", ways=0,
+                 network=Proxy):
         self.workshop = workshop
         self.heap = heap
         self.directory = workshop.directory("kafka")
@@ -45,7 +46,7 @@ class Kafka:
         self.process = None
         self.controller = first.controller if first else workshop.free_port()
         self.node = first.node + 1 if first else 1
-        self.ways = [Proxy(("127.0.0.1", workshop.free_port()), workshop.free_port())
+        self.ways = [network(("127.0.0.1", workshop.free_port()), workshop.free_port())
                      for _ in range(ways)]
         own = "" if first else f",CONTROLLER://127.0.0.1:{self.controller}"
         properties = {
