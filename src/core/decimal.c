@@ -155,9 +155,9 @@ static size_t write_short(char out[32], double f)
 	char digits[24], *end = digits + sizeof digits;
 	for (int k = 0; k <= 6; k++) {
 		double scaled = fabs(f) * power[k];
-		if (scaled >= 0x1p53)
+		if (scaled >= 0x1p52)
 			break;
-		uint64_t n = (uint64_t)llrint(scaled);
+		uint64_t n = (uint64_t)(scaled + 0.5);
 		if ((double)n / power[k] != fabs(f))
 			continue;
 		char *p = put_digits(end, n), *to = out;

@@ -51,7 +51,8 @@ static const struct cqrs_param core_params[PARAM_N_CORE] = {
 static size_t find(const struct param_table *t, const char *name, size_t len)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		if (!strncmp(t->list[i]->name, name, len) && !t->list[i]->name[len])
+		const char *own = t->list[i]->name;
+		if (own[0] == name[0] && !strncmp(own, name, len) && !own[len])
 			return i;
 	}
 	return t->n;

@@ -51,6 +51,14 @@ void row_writer_release(struct row_writer *w)
 	buf_release(&w->scratch);
 }
 
+/* False: it is null. */
+static bool get(const PGresult *rows, int row, int column, const char **data, size_t *len)
+{
+	*data = PQgetvalue(rows, row, column);
+	*len = (size_t)PQgetlength(rows, row, column);
+	return *len || !PQgetisnull(rows, row, column);
+}
+
 /* ---- JSON ---- */
 
 static void put_quoted(struct buf *out, const struct row_type *type, const char *data, size_t len,
@@ -80,15 +88,15 @@ static void put_json(struct buf *out, const struct row_type *type, const char *d
 
 void row_writer_json(struct row_writer *w, const PGresult *rows, int row, struct buf *out)
 {
-	size_t start = 0;
+	size_t start = 0, len;
+	const char *data;
 	for (int i = 0; i < w->n; i++) {
 		buf_add(out, w->names.data + start, w->name_ends[i] - start);
 		start = w->name_ends[i];
-		if (PQgetisnull(rows, row, i))
-			buf_puts(out, "null");
+		if (get(rows, row, i, &data, &len))
+			put_json(out, w->types[i], data, len, w->time);
 		else
-			put_json(out, w->types[i], PQgetvalue(rows, row, i),
-			         (size_t)PQgetlength(rows, row, i), w->time);
+			buf_puts(out, "null");
 	}
 	buf_puts(out, w->n ? "}" : "{}");
 }
@@ -150,12 +158,13 @@ void row_writer_csv_header(const PGresult *rows, struct buf *out)
 
 void row_writer_csv(struct row_writer *w, const PGresult *rows, int row, struct buf *out)
 {
+	const char *data;
+	size_t len;
 	for (int i = 0; i < w->n; i++) {
 		if (i)
 			buf_putc(out, ',');
-		if (!PQgetisnull(rows, row, i))
-			put_csv(w, out, w->types[i], PQgetvalue(rows, row, i),
-			        (size_t)PQgetlength(rows, row, i));
+		if (get(rows, row, i, &data, &len))
+			put_csv(w, out, w->types[i], data, len);
 	}
 	buf_puts(out, "\r\n");
 }

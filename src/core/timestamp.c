@@ -266,7 +266,7 @@ bool timestamp_parse(const char *text, size_t len, int64_t now_us, int64_t *us)
 /* ---- writing ---- */
 
 /* `n` in `width` digits, with zeros in front. */
-static char *put_digits(char *to, int64_t n, int width)
+static inline char *put_digits(char *to, uint32_t n, int width)
 {
 	for (int i = width - 1; i >= 0; i--, n /= 10)
 		to[i] = (char)('0' + n % 10);
@@ -276,9 +276,9 @@ static char *put_digits(char *to, int64_t n, int width)
 static char *put_year(char *to, int64_t year)
 {
 	if (year >= 0 && year <= 9999)
-		return put_digits(to, year, 4);
+		return put_digits(to, (uint32_t)year, 4);
 	*to++ = year < 0 ? '-' : '+';
-	return put_digits(to, year < 0 ? -year : year, 6);
+	return put_digits(to, (uint32_t)(year < 0 ? -year : year), 6);
 }
 
 /* The date `days` after 1970-01-01: counted within the 400 years after which the calendar repeats.
@@ -298,9 +298,9 @@ static char *put_date(char *to, int64_t days)
 		month++;
 	to = put_year(to, cycle * CYCLE_YEARS + year);
 	*to++ = '-';
-	to = put_digits(to, month + 1, 2);
+	to = put_digits(to, (uint32_t)month + 1, 2);
 	*to++ = '-';
-	return put_digits(to, days - before[month] + 1, 2);
+	return put_digits(to, (uint32_t)(days - before[month]) + 1, 2);
 }
 
 size_t timestamp_format(char out[40], int64_t us)
@@ -312,12 +312,12 @@ size_t timestamp_format(char out[40], int64_t us)
 	}
 	char *to = put_date(out, days);
 	*to++ = 'T';
-	to = put_digits(to, time / HOUR, 2);
+	uint32_t second = (uint32_t)(time / SECOND), fraction = (uint32_t)(time % SECOND);
+	to = put_digits(to, second / 3600, 2);
 	*to++ = ':';
-	to = put_digits(to, time / MINUTE % 60, 2);
+	to = put_digits(to, second / 60 % 60, 2);
 	*to++ = ':';
-	to = put_digits(to, time / SECOND % 60, 2);
-	int64_t fraction = time % SECOND;
+	to = put_digits(to, second % 60, 2);
 	if (fraction) {
 		*to++ = '.';
 		to = fraction % 1000 ? put_digits(to, fraction, 6)

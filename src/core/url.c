@@ -33,7 +33,7 @@ static bool is_utf8(const char *text, size_t len)
 {
 	const char *end = text + len;
 	while (text < end) {
-		size_t n = utf8_length(text, end);
+		size_t n = (unsigned char)*text < 0x80 ? 1 : utf8_length(text, end);
 		if (!n)
 			return false;
 		text += n;
