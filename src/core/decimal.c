@@ -147,7 +147,7 @@ size_t decimal_from_integer(char out[24], int64_t i)
 /*
  * What has at most six decimals, as measured numbers nearly always do.  If
  * n / 10^k, rounded once by the division, is `f`, then the decimal n * 10^-k
- * rounds to `f` as well.  0: it is none of those.
+ * rounds to `f` as well; below 2^52 no other n does.  0: it is none of those.
  */
 static size_t write_short(char out[32], double f)
 {

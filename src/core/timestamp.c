@@ -273,10 +273,17 @@ static inline char *put_digits(char *to, uint32_t n, int width)
 	return to + width;
 }
 
+static inline char *put_two(char *to, uint32_t n)
+{
+	to[0] = (char)('0' + n / 10);
+	to[1] = (char)('0' + n % 10);
+	return to + 2;
+}
+
 static char *put_year(char *to, int64_t year)
 {
 	if (year >= 0 && year <= 9999)
-		return put_digits(to, (uint32_t)year, 4);
+		return put_two(put_two(to, (uint32_t)year / 100), (uint32_t)year % 100);
 	*to++ = year < 0 ? '-' : '+';
 	return put_digits(to, (uint32_t)(year < 0 ? -year : year), 6);
 }
@@ -298,9 +305,9 @@ static char *put_date(char *to, int64_t days)
 		month++;
 	to = put_year(to, cycle * CYCLE_YEARS + year);
 	*to++ = '-';
-	to = put_digits(to, (uint32_t)month + 1, 2);
+	to = put_two(to, (uint32_t)month + 1);
 	*to++ = '-';
-	return put_digits(to, (uint32_t)(days - before[month]) + 1, 2);
+	return put_two(to, (uint32_t)(days - before[month]) + 1);
 }
 
 size_t timestamp_format(char out[40], int64_t us)
@@ -313,11 +320,11 @@ size_t timestamp_format(char out[40], int64_t us)
 	char *to = put_date(out, days);
 	*to++ = 'T';
 	uint32_t second = (uint32_t)(time / SECOND), fraction = (uint32_t)(time % SECOND);
-	to = put_digits(to, second / 3600, 2);
+	to = put_two(to, second / 3600);
 	*to++ = ':';
-	to = put_digits(to, second / 60 % 60, 2);
+	to = put_two(to, second / 60 % 60);
 	*to++ = ':';
-	to = put_digits(to, second % 60, 2);
+	to = put_two(to, second % 60);
 	if (fraction) {
 		*to++ = '.';
 		to = fraction % 1000 ? put_digits(to, fraction, 6)
