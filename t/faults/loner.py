@@ -172,7 +172,8 @@ def retention_in_time(scene, loner, rng):
 
 
 def remake(scene, loner, rng):
-    sent = rng.choice([0, rng.randint(1, 30)])
+    # None, some, or more than it had: then only what is in them tells that they are others.
+    sent = rng.choice([0, rng.randint(1, 30), loner.end + rng.randint(0, 40)])
     lose(scene, loner, rng, f"its topic is deleted and made again, with {sent} messages",
          "topics made again", lambda: loner.remake(sent))
 
