@@ -76,6 +76,9 @@ struct query *query_take(struct query_bus *bus, struct http_request *http,
 void query_let_go(struct query *q);
 void query_free_idle(struct query_bus *bus);
 
+/* A loop_fn: the client of query `arg` is gone. */
+void query_on_gone(void *arg);
+
 /* Sends a statement and holds the query until it is done; false after a refusal. */
 bool query_submit_rows(struct query *q);
 bool query_submit_count(struct query *q);
@@ -85,6 +88,11 @@ bool query_submit_count(struct query *q);
 void query_write_rows(struct query *q, const PGresult *rows, int first, int n);
 /* All statements are done, and well. */
 void query_respond(struct query *q);
+
+/* The response is complete or nobody waits for it: what still runs is not needed. */
+void query_finish(struct query *q);
+
+/* ---- query_refuse.c ---- */
 
 /* Answers with a problem, or cuts a stream short; the query is OVER. */
 void query_refuse(struct query *q, int status, const char *code, const char *param,
@@ -96,7 +104,5 @@ void query_refuse_overloaded(struct query *q);
 void query_refuse_answer(struct query *q, enum pg_answer answer, const struct pg_error *error);
 /* A mistake in a module or in the schema: logged; the client learns no details. */
 void query_refuse_broken(struct query *q, const char *why);
-/* A loop_fn: the client of query `arg` is gone. */
-void query_on_gone(void *arg);
 
 #endif
