@@ -174,7 +174,7 @@ class Proxy:
         future = Future()
         self._calls.append((call, future))
         self._wake.send(b"x")
-        return future.result(10)
+        return future.result(60)
 
     def _set(self, fault, directions):
         for direction in directions or ("up", "down"):
