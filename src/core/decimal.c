@@ -218,11 +218,12 @@ static bool find_shortest(struct binary b, uint64_t *n, int *exponent)
 		return false;
 	unsigned __int128 value = (unsigned __int128)b.m * 4 * fives[k];
 	unsigned __int128 low = value - fives[k] * (b.is_power ? 1u : 2u);
-	unsigned __int128 high = value + fives[k] * 2u, one = (unsigned __int128)1 << shift;
+	unsigned __int128 high = value + fives[k] * 2u;
+	unsigned __int128 part = ((unsigned __int128)1 << shift) - 1; /* behind the point */
 	/* What lies in the middle between two numbers is read as the even one. */
 	bool odd = b.m & 1;
-	uint64_t from = (uint64_t)(low >> shift) + (low % one != 0 || odd);
-	uint64_t to = (uint64_t)(high >> shift) - (high % one == 0 && odd);
+	uint64_t from = (uint64_t)(low >> shift) + ((low & part) != 0 || odd);
+	uint64_t to = (uint64_t)(high >> shift) - ((high & part) == 0 && odd);
 	uint64_t unit = 1;
 	*exponent = -k;
 	for (uint64_t f = (from + 9) / 10, t = to / 10; f <= t; f = (f + 9) / 10, t /= 10) {
@@ -231,7 +232,7 @@ static bool find_shortest(struct binary b, uint64_t *n, int *exponent)
 	}
 	uint64_t halves = (uint64_t)(value >> (shift - 1)), rest = halves % (2 * unit);
 	*n = halves / (2 * unit);
-	*n += rest > unit || (rest == unit && (value % (one / 2) != 0 || (*n & 1)));
+	*n += rest > unit || (rest == unit && ((value & part >> 1) != 0 || (*n & 1)));
 	*n += *n * unit < from;
 	*n -= *n * unit > to;
 	return true;
