@@ -211,7 +211,7 @@ static bool work(struct member *m, enum gap_policy on_gap)
 {
 	bool ok = begin(m, on_gap);
 	if (ok) {
-		must_happen(m->loop, is_done, m);
+		must_happen_after(m->loop, is_done, m, JOINING_US);
 		ok = tell(m);
 		injection_end();
 		MUST(tell(m));

@@ -200,7 +200,7 @@ static bool reads(void)
 	struct reading r;
 	bool ok = begin_reading(&r);
 	if (ok)
-		must_happen(r.loop, all_read, &r);
+		must_happen_after(r.loop, all_read, &r, JOINING_US);
 	MUST(!ok || r.n_headers <= N_MESSAGES);
 	end_reading(&r);
 	return ok;
@@ -222,7 +222,7 @@ static void start(void)
 static const struct injection_scenario scenarios[] = {
     {.name = "sends", .run = sends, .has_threads = true},
     {.name = "opens", .run = opens, .has_threads = true},
-    {.name = "reads", .run = reads, .has_threads = true, .every = 9},
+    {.name = "reads", .run = reads, .has_threads = true, .jobs = 8, .every = 9},
     {.name = NULL},
 };
 

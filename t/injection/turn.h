@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define TROUBLE_US  400000
+#define JOINING_US  7000000 /* the trouble of who has to join a group first, which takes 3 s */
 #define PATIENCE_US 90000000
 
 typedef bool turn_until_fn(void *arg);
@@ -35,13 +36,19 @@ static inline bool turn_until(struct loop *loop, turn_until_fn *holds, void *arg
 	return true;
 }
 
-/* If it does not happen while calls fail, it does when that is over. */
-static inline void must_happen(struct loop *loop, turn_until_fn *happened, void *arg)
+/* If it does not happen while calls fail, for so long, it does when that is over. */
+static inline void must_happen_after(struct loop *loop, turn_until_fn *happened, void *arg,
+                                     int64_t trouble_us)
 {
-	if (turn_until(loop, happened, arg, TROUBLE_US))
+	if (turn_until(loop, happened, arg, trouble_us))
 		return;
 	injection_end();
 	MUST(turn_until(loop, happened, arg, PATIENCE_US));
+}
+
+static inline void must_happen(struct loop *loop, turn_until_fn *happened, void *arg)
+{
+	must_happen_after(loop, happened, arg, TROUBLE_US);
 }
 
 #endif
