@@ -72,8 +72,8 @@ static void begin(struct audit *audit)
 	}
 	if (!list)
 		audit_fail(audit, "out of memory");
-	else if (n)
-		kafka_source_start(audit->source, list, n);
+	else if (n && !kafka_source_start(audit->source, list, n))
+		audit_fail(audit, "kafka: the log cannot be fetched");
 	free(list);
 	audit_begin(audit);
 }

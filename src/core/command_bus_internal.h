@@ -87,6 +87,7 @@ struct command_bus {
 	size_t n_assigned;
 	bool has_assigned, owned, started, revoking, asking;
 	bool locate_again;   /* some have to be located anew */
+	bool fetch_again;    /* not all of them could be fetched */
 	bool forget_offsets; /* they are of another broker */
 	int64_t start_us;
 	struct pg_conn_config control_config;

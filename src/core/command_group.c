@@ -7,17 +7,21 @@
 
 #define REVOKE_US 3000000 /* how long a revocation waits for writers at work */
 
-static void on_assigned(void *owner, const struct kafka_position *list, size_t n)
+static bool on_assigned(void *owner, const struct kafka_position *list, size_t n)
 {
 	struct command_bus *bus = owner;
+	struct kafka_position *assigned = calloc(n + 1, sizeof *assigned);
+	if (!assigned)
+		return false;
+	if (n)
+		memcpy(assigned, list, n * sizeof *list);
 	free(bus->assigned);
-	bus->assigned = calloc(n + 1, sizeof *bus->assigned);
-	bus->n_assigned = bus->assigned ? n : 0;
-	if (n && bus->assigned)
-		memcpy(bus->assigned, list, n * sizeof *list);
+	bus->assigned = assigned;
+	bus->n_assigned = n;
 	bus->has_assigned = true;
 	bus->started = false;
 	positions_locate(bus);
+	return true;
 }
 
 static void release(struct command_bus *bus)

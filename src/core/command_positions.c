@@ -128,6 +128,8 @@ void positions_locate(struct command_bus *bus)
 	for (size_t i = 0; i < bus->n_partitions; i++)
 		any |= bus->partitions[i].state == PARTITION_LOCATING;
 	if (!any) {
+		if (bus->fetch_again)
+			positions_fetch(bus);
 		gaps_record(bus);
 		return;
 	}
@@ -149,18 +151,16 @@ void positions_fetch(struct command_bus *bus)
 {
 	struct kafka_position *list = calloc(bus->n_partitions + 1, sizeof *list);
 	size_t n = 0;
-	if (!list) {
-		positions_retry(bus);
-		return;
-	}
-	for (size_t i = 0; i < bus->n_partitions; i++) {
+	for (size_t i = 0; list && i < bus->n_partitions; i++) {
 		const struct partition *partition = &bus->partitions[i];
 		if (partition->state != PARTITION_CHECKING && partition->state != PARTITION_ACTIVE)
 			continue;
 		list[n] = partition->position;
 		list[n++].offset = fetch_offset(partition);
 	}
-	kafka_source_start(bus->source, list, n);
+	bus->fetch_again = !list || !kafka_source_start(bus->source, list, n);
+	if (bus->fetch_again)
+		positions_retry(bus);
 	free(list);
 }
 
@@ -183,9 +183,9 @@ static void start(struct command_bus *bus)
 	if (!bus->started)
 		log_info("kafka: group %s gave us %zu partitions", bus->config->group,
 		         bus->n_partitions);
+	bus->locate_tries = 0;
 	positions_fetch(bus);
 	bus->started = true;
-	bus->locate_tries = 0;
 	health_ok(bus->kafka);
 	gaps_tell(bus);
 }

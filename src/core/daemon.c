@@ -116,8 +116,8 @@ static bool start_loop(struct daemon *d)
 	d->sigint = evsignal_new(loop_base(d->loop), SIGINT, on_signal, d);
 	if (!d->metrics || !d->health || !d->deadline || !d->sigterm || !d->sigint)
 		return false;
-	event_add(d->sigterm, NULL);
-	event_add(d->sigint, NULL);
+	if (event_add(d->sigterm, NULL) || event_add(d->sigint, NULL))
+		return false;
 	d->process = process_metrics_new(d->loop, d->metrics);
 	return d->process != NULL;
 }
@@ -404,10 +404,12 @@ int daemon_run(struct config *config, struct module_set *modules)
 	};
 	give_large_memory_back();
 	log_setup((enum log_level)config->core.log.level, (enum log_format)config->core.log.format);
-	if (start(&d))
+	if (start(&d)) {
 		loop_run(d.loop);
-	else
+	} else {
+		log_error("cqrsd: gives up: memory is out, or what is said above");
 		d.exit_code = EXIT_CODE_FAILED;
+	}
 	stop(&d);
 	if (d.stopping)
 		log_info("cqrsd: stopped");

@@ -69,6 +69,8 @@ int kafka_source_take(struct kafka_source *source, int lane, struct kafka_messag
 	}
 	/* After taking: what was fetched after a sign was taken after it. */
 	kafka_source_tell_doubt(source);
+	/* The poll timer comes back to it: at once would be again and again in the same turn. */
+	source->lanes[lane].has_failed = n < 0;
 	/* Only what nobody wants: there may be more behind it. */
 	if (n > 0 && !taken)
 		kafka_queue_wake(&source->lanes[lane]);

@@ -75,21 +75,39 @@ static size_t positions(const struct kafka_source *source,
 	return n;
 }
 
+static void forget(rd_kafka_topic_partition_list_t **list)
+{
+	if (*list)
+		rd_kafka_topic_partition_list_destroy(*list);
+	*list = NULL;
+}
+
+/* Without memory on_poll_timer() does it again. */
+static void tell_assigned(struct kafka_source *source)
+{
+	if (!source->given)
+		return;
+	struct kafka_position *given = calloc((size_t)source->given->cnt + 1, sizeof *given);
+	if (!given)
+		return;
+	size_t n = positions(source, source->given, given);
+	for (size_t i = 0; i < n; i++)
+		given[i].offset = KAFKA_OFFSET_UNKNOWN;
+	if (source->events->on_assigned(source->owner, given, n))
+		forget(&source->given);
+	free(given);
+}
+
 void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                                rd_kafka_topic_partition_list_t *list, void *opaque)
 {
 	struct kafka_source *source = opaque;
-	struct kafka_position *given = NULL;
-	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !source->closing)
-		given = calloc((size_t)list->cnt + 1, sizeof *given);
-	if (given) {
-		size_t n = positions(source, list, given);
-		for (size_t i = 0; i < n; i++)
-			given[i].offset = KAFKA_OFFSET_UNKNOWN;
+	forget(&source->given);
+	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !source->closing) {
 		if (source->brokers_down)
 			report_brokers(source, NULL);
-		source->events->on_assigned(source->owner, given, n);
-		free(given);
+		source->given = rd_kafka_topic_partition_list_copy(list);
+		tell_assigned(source);
 		return;
 	}
 	if (source->closing || err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
@@ -160,6 +178,10 @@ static void on_poll_timer(void *arg)
 {
 	struct kafka_source *source = arg;
 	timer_arm(source->poll, POLL_US);
+	tell_assigned(source);
+	for (int i = 0; i < source->config->lanes; i++)
+		if (source->lanes[i].has_failed)
+			kafka_queue_wake(&source->lanes[i]);
 	poll_consumer(source);
 }
 
@@ -267,13 +289,6 @@ static void leave_group(struct kafka_source *source)
 	rd_kafka_queue_destroy(queue);
 }
 
-static void forget_fetched(struct kafka_source *source)
-{
-	if (source->fetched)
-		rd_kafka_topic_partition_list_destroy(source->fetched);
-	source->fetched = NULL;
-}
-
 void kafka_source_free(struct kafka_source *source)
 {
 	if (!source)
@@ -281,7 +296,8 @@ void kafka_source_free(struct kafka_source *source)
 	timer_free(source->poll);
 	if (source->rk)
 		leave_group(source);
-	forget_fetched(source);
+	forget(&source->given);
+	forget(&source->fetched);
 	if (source->resolution && !kafka_resolution_is_over(source->resolution, CLOSE_US)) {
 		/* librdkafka asks until socket.timeout.ms has passed, a minute and more, and
 		 * must not be destroyed meanwhile: the end of the process is quicker. */
@@ -307,38 +323,44 @@ void kafka_source_free(struct kafka_source *source)
 void kafka_source_release(struct kafka_source *source)
 {
 	rd_kafka_topic_partition_list_t *assignment;
-	forget_fetched(source);
+	forget(&source->fetched);
 	rd_kafka_assign(source->rk, NULL);
 	/* Answered by the thread that stops them, in order of asking. */
 	if (!rd_kafka_assignment(source->rk, &assignment))
 		rd_kafka_topic_partition_list_destroy(assignment);
 }
 
-/* What is fetched goes to the lanes. */
-static void forward(struct kafka_source *source)
+/* What is fetched goes to the lanes; false: not all of it. */
+static bool forward(struct kafka_source *source)
 {
+	bool ok = true;
 	for (int i = 0; source->fetched && i < source->fetched->cnt; i++) {
 		const rd_kafka_topic_partition_t *place = &source->fetched->elems[i];
 		rd_kafka_queue_t *partition =
 		    rd_kafka_queue_get_partition(source->rk, place->topic, place->partition);
-		if (!partition)
+		if (!partition) {
+			ok = false;
 			continue;
+		}
 		rd_kafka_queue_forward(
 		    partition, source->lanes[place->partition % source->config->lanes].queue);
 		rd_kafka_queue_destroy(partition);
 	}
+	return ok;
 }
 
-void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
+bool kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
 {
 	if (source->fetched)
 		kafka_source_release(source);
 	source->fetched = kafka_source_list(source, list, n);
 	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
-	forward(source);
+	bool forwarded = forward(source);
 	rd_kafka_resp_err_t err = rd_kafka_assign(source->rk, source->fetched);
-	if (err)
-		log_warning("kafka: cannot begin to fetch: %s", rd_kafka_err2str(err));
+	if (err || !forwarded)
+		log_warning("kafka: cannot begin to fetch: %s",
+		            err ? rd_kafka_err2str(err) : "a partition has no queue");
+	return !err && forwarded;
 }
 
 void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position)

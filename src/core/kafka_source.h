@@ -58,8 +58,9 @@ struct kafka_message {
 };
 
 struct kafka_source_events {
-	/* The group gave us these (offsets unknown): answer with kafka_source_start(). */
-	void (*on_assigned)(void *owner, const struct kafka_position *list, size_t n);
+	/* The group gave us these (offsets unknown): answer with kafka_source_start().  False
+	 * when memory is out: they are told again. */
+	bool (*on_assigned)(void *owner, const struct kafka_position *list, size_t n);
 	/* The group takes all back: answer with kafka_source_release(), within seconds.
 	 * `lost`: it has gone on without us, since we did not "poll" or its "session" ended. */
 	void (*on_revoked)(void *owner, const char *lost);
@@ -110,9 +111,10 @@ bool kafka_source_ask_ranges(struct kafka_source *source, const struct kafka_pos
 
 /*
  * From now on fetches these, of what on_assigned() gave, from these offsets, and
- * no others.  Drops what was fetched before and not taken.
+ * no others.  Drops what was fetched before and not taken.  False, after logging
+ * why, if not all of them are fetched: try again.
  */
-void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n);
+bool kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n);
 /* Fetches a partition no more. */
 void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position);
 /* Stops fetching and lets the group go on. */

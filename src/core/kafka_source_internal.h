@@ -18,7 +18,8 @@ struct kafka_queue {
 	rd_kafka_queue_t *queue;
 	struct event *event;
 	int fd;
-	int lane; /* -1: the consumer's own queue */
+	int lane;        /* -1: the consumer's own queue */
+	bool has_failed; /* it may have messages that could not be taken */
 };
 
 struct kafka_source {
@@ -35,6 +36,7 @@ struct kafka_source {
 	bool overslept;                           /* we did not poll for too long */
 	bool is_verbose;                          /* `debug` is asked for */
 	atomic_bool doubt;                        /* on_doubt() is to be called */
+	rd_kafka_topic_partition_list_t *given;   /* on_assigned() is still to be called; or NULL */
 	rd_kafka_topic_partition_list_t *fetched; /* NULL: nothing */
 	struct kafka_resolution *resolution;      /* one at a time */
 };

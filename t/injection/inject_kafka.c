@@ -95,26 +95,37 @@ struct reading {
 	struct loop *loop;
 	struct kafka_source *source;
 	struct kafka_position positions[KAFKA_EMBEDDED_PARTITIONS];
+	size_t n_assigned;
+	bool is_fetching;
 	int n_read;
 	int64_t next[KAFKA_EMBEDDED_PARTITIONS];
 	size_t n_headers;
 };
 
-static void on_assigned(void *owner, const struct kafka_position *list, size_t n)
+/* What was not begun is begun by all_read(). */
+static void fetch(struct reading *r)
+{
+	for (size_t i = 0; i < r->n_assigned; i++)
+		r->positions[i].offset = r->next[r->positions[i].partition];
+	r->is_fetching = kafka_source_start(r->source, r->positions, r->n_assigned);
+}
+
+static bool on_assigned(void *owner, const struct kafka_position *list, size_t n)
 {
 	struct reading *r = owner;
 	MUST(n <= KAFKA_EMBEDDED_PARTITIONS);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		r->positions[i] = list[i];
-		r->positions[i].offset = r->next[list[i].partition];
-	}
-	kafka_source_start(r->source, r->positions, n);
+	r->n_assigned = n;
+	fetch(r);
+	return true;
 }
 
 static void on_revoked(void *owner, const char *lost)
 {
 	struct reading *r = owner;
 	(void)lost;
+	r->n_assigned = 0;
 	kafka_source_release(r->source);
 }
 
@@ -154,6 +165,8 @@ static void on_brokers(void *owner, const char *why_not)
 static bool all_read(void *arg)
 {
 	struct reading *r = arg;
+	if (r->n_assigned && !r->is_fetching)
+		fetch(r);
 	return r->n_read == N_MESSAGES;
 }
 

@@ -28,9 +28,17 @@ INJECT(rd_kafka_resp_err_t, rd_kafka_set_log_queue, (rd_kafka_t * rk, rd_kafka_q
 INJECT(rd_kafka_resp_err_t, rd_kafka_poll_set_consumer, (rd_kafka_t * rk), (rk), REFUSED)
 INJECT(rd_kafka_resp_err_t, rd_kafka_subscribe,
        (rd_kafka_t * rk, const rd_kafka_topic_partition_list_t *topics), (rk, topics), REFUSED)
-INJECT(rd_kafka_resp_err_t, rd_kafka_assign,
-       (rd_kafka_t * rk, const rd_kafka_topic_partition_list_t *partitions), (rk, partitions),
-       REFUSED)
+/* Partitions can always be given back, and librdkafka waits for ever for who does not. */
+rd_kafka_resp_err_t injected_rd_kafka_assign(rd_kafka_t *rk,
+                                             const rd_kafka_topic_partition_list_t *partitions);
+rd_kafka_resp_err_t injected_rd_kafka_assign(rd_kafka_t *rk,
+                                             const rd_kafka_topic_partition_list_t *partitions)
+{
+	if (injection_decides("rd_kafka_assign", __builtin_return_address(0), partitions))
+		return REFUSED;
+	return rd_kafka_assign(rk, partitions);
+}
+
 INJECT(rd_kafka_resp_err_t, rd_kafka_pause_partitions,
        (rd_kafka_t * rk, rd_kafka_topic_partition_list_t *partitions), (rk, partitions), REFUSED)
 INJECT(rd_kafka_resp_err_t, rd_kafka_resume_partitions,

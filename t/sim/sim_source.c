@@ -352,7 +352,7 @@ static bool is_given(const struct kafka_source *source, int log)
 	return false;
 }
 
-void kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
+bool kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
 {
 	int log;
 	if (source->state != SOURCE_GIVEN)
@@ -367,6 +367,7 @@ void kafka_source_start(struct kafka_source *source, const struct kafka_position
 			sim_abort(source->sim, "begins to fetch at %d", (int)list[i].offset);
 	}
 	source_wake(source);
+	return true;
 }
 
 void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position)

@@ -32,12 +32,13 @@ static size_t n_items;
 static struct kafka_range ranges[N];
 static size_t n_ranges;
 
-static void on_assigned(void *owner, const struct kafka_position *list, size_t n)
+static bool on_assigned(void *owner, const struct kafka_position *list, size_t n)
 {
 	(void)owner;
 	n_assigned = n;
 	if (n)
 		memcpy(assigned, list, n * sizeof *list);
+	return true;
 }
 
 static void on_revoked(void *owner, const char *lost)
