@@ -23,10 +23,16 @@ class SmallDisk:
         subprocess.run(["umount", "-l", str(self.directory)], check=True)
 
     def fill(self):
-        """No more than what it has, and a little."""
-        state = os.statvfs(self.directory)
-        used = (state.f_blocks - state.f_bfree) * state.f_frsize
-        self._mount("-o", f"remount,size={used + SPARE}")
+        """No more than what it has, and a little; somebody may be writing to it."""
+        for attempts_left in reversed(range(5)):
+            state = os.statvfs(self.directory)
+            used = (state.f_blocks - state.f_bfree) * state.f_frsize
+            try:
+                self.grow(used + SPARE)
+                return
+            except OSError:
+                if not attempts_left:
+                    raise
 
     def grow(self, size):
         self._mount("-o", f"remount,size={size}")
