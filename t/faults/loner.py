@@ -33,6 +33,7 @@ class Loner:
         self.end = 0  # of the log
         self.expected = []  # numbers that must be stored, each once
         self.gaps = []  # (from, to, reason)
+        self.deleted = None  # and not yet passed: how often brokers were killed before, numbers
         self.member = None
 
     def set_up(self):
@@ -91,6 +92,7 @@ class Loner:
     def retention(self, count, before):
         """So many are sent, and those below an offset are deleted."""
         first, position = self.end, self.position_for_sure()
+        kills = self.scene.broker_kills
         numbers = self.send(count)
         leader = self.scene.client.leader(self.topic)
         address = self.scene.kafka.brokers[leader - 1].address
@@ -98,6 +100,7 @@ class Loner:
         self.expected += [n for i, n in enumerate(numbers) if first + i >= before]
         if before > position:
             self.gaps.append((position, before, "deleted"))
+            self.deleted = kills, [n for i, n in enumerate(numbers) if first + i < before]
 
     def remake(self, count):
         position = self.position_for_sure()
@@ -109,6 +112,33 @@ class Loner:
         self.end = 0
         self.expected += self.send(count)
         self.gaps.append((position, 0, "restarted"))
+
+    def pass_deleted(self):
+        """It stands behind the gap, if there is one: a broker that is killed forgets deletions
+        of the last minute, and has all of it again.
+        """
+        if not self.deleted:
+            return
+        (kills, numbers), self.deleted = self.deleted, None
+        if self.scene.broker_kills > kills and len(self.recorded_gaps()) < len(self.gaps):
+            self.gaps.pop()
+            self.expected = sorted(self.expected + numbers)
+            self.scene.timeline.say("loner", "what was deleted is there again")
+
+    def recorded_gaps(self):
+        """All that are over."""
+        gaps = []
+
+        def ask():
+            try:
+                gaps[:] = self.scene.sql("SELECT from_offset, to_offset, reason FROM cqrs.gaps "
+                                         "WHERE closed_at IS NOT NULL ORDER BY id", self.database)
+                return True
+            except psycopg2.Error:
+                return False
+
+        wait_until(ask, PATIENCE, "PostgreSQL tells the gaps")
+        return gaps
 
     def position_for_sure(self):
         wait_until(lambda: self.position() is not None, PATIENCE, "PostgreSQL says where it stands")
@@ -126,13 +156,13 @@ class Loner:
             complain(f"loner stands at {self.position()} of {self.end}: "
                      f"{self.member.daemon.reasons()}")
             return
+        self.pass_deleted()
         stored = [n for (n,) in self.scene.sql("SELECT cpu::int FROM sensor_data ORDER BY 1",
                                                self.database)]
         if stored != self.expected:
             wrong = sorted(set(stored) ^ set(self.expected))
             complain(f"loner has stored {len(stored)} readings, not {len(self.expected)}: {wrong}")
-        gaps = self.scene.sql("SELECT from_offset, to_offset, reason FROM cqrs.gaps "
-                              "WHERE closed_at IS NOT NULL ORDER BY id", self.database)
+        gaps = self.recorded_gaps()
         if gaps != self.gaps:
             complain(f"loner's gaps are {gaps}, not {self.gaps}")
 
@@ -140,13 +170,23 @@ class Loner:
 # ---- events ----
 
 
-def lose(scene, loner, rng, what, count, act):
-    """It has read all there is, and is away while something is lost."""
-    with scene.broker_lock:
-        loner.expected += loner.send(rng.randint(1, 20))
+def is_done(scene, loner):
+    """It stands at the end, and it is settled what it has passed; False: the campaign ends."""
     while not loner.is_done():
         if not scene.wait(0.2):
-            return
+            return False
+    loner.pass_deleted()
+    return True
+
+
+def lose(scene, loner, rng, what, count, act):
+    """It has read all there is, and is away while something is lost."""
+    if not is_done(scene, loner):
+        return
+    with scene.broker_lock:
+        loner.expected += loner.send(rng.randint(1, 20))
+    if not is_done(scene, loner):
+        return
     if rng.random() < 0.5:
         loner.member.kill()
     else:
@@ -156,6 +196,7 @@ def lose(scene, loner, rng, what, count, act):
         scene.timeline.count(count)
         act()
     loner.member.start()
+    is_done(scene, loner)
 
 
 def retention(scene, loner, rng):
