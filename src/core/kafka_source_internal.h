@@ -55,9 +55,11 @@ void kafka_source_tell_doubt(struct kafka_source *source);
 /* Logs what is wrong with the consumer, or with a topic. */
 void kafka_source_report_error(const rd_kafka_message_t *m);
 
-/* kafka_resolve.c: waits for a resolution under way, whose answer is dropped. */
-/* Whether it has its answer, so that to free it does not block. */
+/* ---- kafka_resolve.c ---- */
+
+/* Whether it has its answer, perhaps after some time, so that to free it does not block. */
 bool kafka_resolution_is_over(const struct kafka_resolution *resolution, int64_t wait_us);
+/* Waits for a resolution under way, whose answer is dropped. */
 void kafka_resolution_free(struct kafka_resolution *resolution);
 
 /* The index of a topic by its name; -1: not one of ours. */
