@@ -40,14 +40,14 @@ static void doubt(struct command_bus *bus, struct partition *partition)
 /* Everything before `offset` has come, or was never there. */
 static void reached(struct command_bus *bus, struct partition *partition, int64_t offset)
 {
+	bool is_behind = offset >= partition->taken;
 	partition->end = offset;
-	if (partition->state != PARTITION_CHECKING)
-		return;
 	/* The message stored last may be gone from our log, too: that proves nothing. */
-	if (offset >= partition->taken)
+	if (partition->state == PARTITION_CHECKING && is_behind)
 		partition->state = PARTITION_ACTIVE;
-	else
+	else if (partition->state == PARTITION_CHECKING)
 		doubt(bus, partition);
+	partition->is_proven |= partition->state == PARTITION_ACTIVE && is_behind;
 }
 
 static void check(struct command_bus *bus, struct partition *partition,
@@ -68,6 +68,7 @@ bool gaps_admit(struct command_bus *bus, struct partition *partition,
 	case KAFKA_MESSAGE:
 		if (partition->state == PARTITION_CHECKING)
 			check(bus, partition, &item->message);
+		partition->is_proven |= partition->state == PARTITION_ACTIVE;
 		return partition->state == PARTITION_ACTIVE &&
 		       item->message.offset >= partition->taken;
 	case KAFKA_END:

@@ -175,7 +175,7 @@ static void start(struct command_bus *bus)
 		lane_drop(bus_lane(bus, partition), partition);
 		partition->taken = partition->position.offset;
 		partition->end = 0;
-		partition->is_other = false;
+		partition->is_other = partition->is_proven = false;
 		partition->state = partition->has_mark && partition->taken > partition->first
 		                       ? PARTITION_CHECKING
 		                       : PARTITION_ACTIVE;
@@ -289,7 +289,8 @@ static void on_report_timer(void *arg)
 	size_t n = 0;
 	for (size_t i = 0; list && bus->started && i < bus->n_partitions; i++) {
 		struct partition *partition = &bus->partitions[i];
-		if (partition->state != PARTITION_ACTIVE ||
+		/* What is known of it tells a log that lost its end from one made anew. */
+		if (partition->state != PARTITION_ACTIVE || !partition->is_proven ||
 		    partition->reported == partition->position.offset)
 			continue;
 		list[n++] = partition->position;

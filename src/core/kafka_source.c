@@ -331,22 +331,19 @@ void kafka_source_release(struct kafka_source *source)
 }
 
 /* What is fetched goes to the lanes; false: not all of it. */
-static bool forward(struct kafka_source *source)
+static bool forward(const struct kafka_source *source)
 {
-	bool ok = true;
 	for (int i = 0; source->fetched && i < source->fetched->cnt; i++) {
 		const rd_kafka_topic_partition_t *place = &source->fetched->elems[i];
 		rd_kafka_queue_t *partition =
 		    rd_kafka_queue_get_partition(source->rk, place->topic, place->partition);
-		if (!partition) {
-			ok = false;
-			continue;
-		}
+		if (!partition)
+			return false;
 		rd_kafka_queue_forward(
 		    partition, source->lanes[place->partition % source->config->lanes].queue);
 		rd_kafka_queue_destroy(partition);
 	}
-	return ok;
+	return true;
 }
 
 bool kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
@@ -355,12 +352,15 @@ bool kafka_source_start(struct kafka_source *source, const struct kafka_position
 		kafka_source_release(source);
 	source->fetched = kafka_source_list(source, list, n);
 	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
-	bool forwarded = forward(source);
+	if (!forward(source)) {
+		log_warning("kafka: cannot begin to fetch: a partition has no queue");
+		forget(&source->fetched);
+		return false;
+	}
 	rd_kafka_resp_err_t err = rd_kafka_assign(source->rk, source->fetched);
-	if (err || !forwarded)
-		log_warning("kafka: cannot begin to fetch: %s",
-		            err ? rd_kafka_err2str(err) : "a partition has no queue");
-	return !err && forwarded;
+	if (err)
+		log_warning("kafka: cannot begin to fetch: %s", rd_kafka_err2str(err));
+	return !err;
 }
 
 void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position)

@@ -44,6 +44,7 @@ struct partition {
 	int64_t taken;    /* the next offset after what was taken from Kafka */
 	int64_t end;      /* all before it has been taken, Kafka said; 0: not yet */
 	int64_t reported; /* what Kafka was told */
+	bool is_proven;   /* its log has, or had, what is before `position` */
 	int64_t mark;     /* of the message before `position`, if it is known (`has_mark`) */
 	bool has_mark;
 	bool is_other;          /* there is another message in its place */
