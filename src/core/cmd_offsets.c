@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PATIENCE_US 5000000
 #define UNKNOWN     (-1)
@@ -253,6 +254,25 @@ static void say(const struct position *p, int64_t to, bool done)
 		fputs("cqrsd: Kafka was not asked whether it has that offset\n", stderr);
 }
 
+static bool was_alone(const PGresult *answer)
+{
+	return !strcmp(PQgetvalue(answer, 0, 0), "t");
+}
+
+/* Who has just ended is heard of for a moment longer. */
+static PGresult *ask_to_move(const struct sources *s, const char *const values[5], struct buf *why)
+{
+	const struct timespec moment = {.tv_nsec = 200000000};
+	for (int moments = 5;; moments--) {
+		PGresult *answer =
+		    pg_ask(s->core->postgres.dsn, OFFSETS_SET_SQL, values, 5, PATIENCE_US, why);
+		if (!moments || !answer || was_alone(answer))
+			return answer;
+		PQclear(answer);
+		nanosleep(&moment, NULL);
+	}
+}
+
 /* In one statement: nobody of the group lives, and the offset is where it was shown to be. */
 static int move(const struct sources *s, const struct position *p, int64_t to)
 {
@@ -263,9 +283,8 @@ static int move(const struct sources *s, const struct position *p, int64_t to)
 	snprintf(partition, sizeof partition, "%" PRId32, p->partition);
 	snprintf(from, sizeof from, "%" PRId64, p->next);
 	snprintf(target, sizeof target, "%" PRId64, to);
-	PGresult *answer =
-	    pg_ask(s->core->postgres.dsn, OFFSETS_SET_SQL, values, 5, PATIENCE_US, &why);
-	if (answer && strcmp(PQgetvalue(answer, 0, 0), "t") != 0)
+	PGresult *answer = ask_to_move(s, values, &why);
+	if (answer && !was_alone(answer))
 		buf_puts(&why, "a member of the group is alive: stop it first");
 	else if (answer && strcmp(PQgetvalue(answer, 0, 1), "1") != 0)
 		buf_puts(&why, "the offset has moved meanwhile: look again");
