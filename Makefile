@@ -180,6 +180,7 @@ $(BUILD)/injection/%: $(BUILD)/obj/injection/inject_%.o $(BUILD)/obj/injection/i
 .PHONY: injection
 injection: $(INJECT)
 	@echo $(INJECT) | xargs -n 1 -P $(JOBS) sh -c '"$$0" || exit 255'
+	@t/injection/sites $(INJECT)
 
 .PHONY: check-injection
 check-injection: need-check ## the n-th call that can fail does, under ASan and UBSan; ALL=1: for really all n

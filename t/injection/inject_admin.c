@@ -195,10 +195,11 @@ static const char reset[] =
     " ('g', 't', 0, 1, NULL, 'k', '{\"h\": \"a header\"}', '{\"text\": \"one\"}', 'r', true, "
     "'2022-01-01'),"
     " ('g', 't', 0, 2, NULL, '\\xff', NULL, '{\"text\": \"two\"}', 'r', true, '2022-01-01'),"
-    " ('g', 't', 0, 3, NULL, NULL, '{\"h\": \"1\"}', '{}', 'r', true, '2022-01-01'),"
+    " ('g', 't', 0, 3, 3, NULL, '{\"h\": \"1\"}', '{}', 'r', true, '2022-01-01'),"
     " ('g', 'u', 0, 4, NULL, NULL, NULL, '{}', 'r', true, '2022-01-01'),"
     " ('g', 't', 0, 5, NULL, NULL, NULL, '{\"text\": \"a long text, and {one} in it\"}', 'r', true,"
-    " '2022-01-01')";
+    " '2022-01-01');"
+    "UPDATE cqrs.dead_letters SET redrive_of = 1 WHERE id = 4";
 static const char stand[] =
     "SELECT concat_ws(' | ', (SELECT string_agg(pos || ':' || text, ' ' ORDER BY pos) FROM good),"
     " (SELECT string_agg(concat_ws(',', \"offset\", resolution, reason), ' ' ORDER BY \"offset\","
@@ -215,6 +216,7 @@ static bool tells_of_dead_letters(void)
 		ok = get_same(&s, "GET /dead-letters?topic=t&limit=3", 0);
 		ok &= get_same(&s, "GET /dead-letters/1", 1);
 		ok &= get_same(&s, "GET /dead-letters/2", 2);
+		ok &= get_same(&s, "GET /dead-letters/4", 3);
 		ok &= get(&s, "GET /dead-letters/99", "HTTP/1.1 404");
 		ok &= get(&s, "GET /dead-letters?topic=", "HTTP/1.1 400");
 		ok &= post(&s, "/dead-letters/redrive", "{\"ids\": [1, 3], \"dry_run\": true}",
@@ -268,7 +270,7 @@ static void start(void)
 }
 
 static const struct injection_scenario scenarios[] = {
-    {.name = "tells how it is", .run = tells_how_it_is, .every = 3},
+    {.name = "tells how it is", .run = tells_how_it_is, .jobs = 4, .every = 5},
     {.name = "tells of dead letters", .run = tells_of_dead_letters, .every = 29},
     {.name = "changes dead letters", .run = changes_dead_letters, .every = 19},
     {.name = NULL},

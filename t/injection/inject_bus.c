@@ -115,7 +115,7 @@ struct member {
 	struct command_bus_config config;
 	struct command_bus *bus;
 	struct note note;
-	char group[32];
+	char group[48];
 	bool drained;
 };
 
@@ -255,7 +255,10 @@ static bool run(enum gap_policy on_gap, bool has_gap, const char *expected)
 	static unsigned runs;
 	struct member m = {.note.group = m.group};
 	char sql[200];
-	snprintf(m.group, sizeof m.group, "g%d-%u", (int)getpid(), runs++);
+	struct timespec now;
+	/* Numbers of processes come again. */
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(m.group, sizeof m.group, "g%d-%u-%ld", (int)getpid(), runs++, now.tv_nsec);
 	snprintf(sql, sizeof sql, "INSERT INTO visits VALUES ('%s', 0)", m.group);
 	pg_server_exec(sql);
 	snprintf(sql, sizeof sql, "INSERT INTO cqrs.offsets VALUES ('%s', '" TOPIC "', 0, 1000)",

@@ -176,7 +176,7 @@ static bool serves(void)
 }
 
 static const struct injection_scenario scenarios[] = {
-    {.name = "serves", .run = serves},
+    {.name = "serves", .run = serves, .jobs = 4},
     {.name = NULL},
 };
 

@@ -70,7 +70,10 @@ static bool send_all(struct sending *s, const char *topic)
 
 static bool send_to(const char *topic)
 {
-	static const struct kafka_sink_config config = {.brokers = brokers, .queue_bytes = 1 << 20};
+	static const struct cqrs_option_pair properties[] = {{"client.id", "injection"},
+	                                                     {NULL, NULL}};
+	static const struct kafka_sink_config config = {
+	    .brokers = brokers, .queue_bytes = 1 << 20, .properties = properties};
 	struct sending s = {.loop = loop_new()};
 	s.sink = s.loop ? kafka_sink_new(s.loop, &config, NULL) : NULL;
 	bool ok = s.sink;
@@ -178,7 +181,8 @@ static bool begin_reading(struct reading *r)
 	                                                  .on_doubt = on_doubt,
 	                                                  .on_brokers = on_brokers};
 	static const char *const topics[] = {"read"};
-	static char group[32];
+	static char group[48];
+	struct timespec now;
 	static unsigned runs;
 	static struct kafka_source_config config = {.brokers = brokers,
 	                                            .group = group,
@@ -188,7 +192,8 @@ static bool begin_reading(struct reading *r)
 	                                            .session_timeout_us = 6000000,
 	                                            .queue_bytes = 1 << 20};
 	/* A group of its own: nobody has to be waited for. */
-	snprintf(group, sizeof group, "g%d-%u", (int)getpid(), runs++);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(group, sizeof group, "g%d-%u-%ld", (int)getpid(), runs++, now.tv_nsec);
 	*r = (struct reading){.loop = loop_new()};
 	r->source = r->loop ? kafka_source_new(r->loop, &config, &events, r) : NULL;
 	return r->source && kafka_source_open(r->source);
@@ -233,8 +238,8 @@ static void start(void)
 }
 
 static const struct injection_scenario scenarios[] = {
-    {.name = "sends", .run = sends, .has_threads = true},
-    {.name = "opens", .run = opens, .has_threads = true},
+    {.name = "sends", .run = sends, .has_threads = true, .jobs = 4},
+    {.name = "opens", .run = opens, .has_threads = true, .jobs = 4},
     {.name = "reads", .run = reads, .has_threads = true, .jobs = 8, .every = 9},
     {.name = NULL},
 };

@@ -56,6 +56,14 @@ static void types(void *self, const struct cqrs_request *req, struct cqrs_answer
 	    cqrs_param(req, "n"), 1);
 }
 
+static void several(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
+{
+	(void)self;
+	cqrs_sql_bind(ans,
+	              "SELECT n, n * n AS square FROM generate_series(1, 9) n WHERE n = ANY ($?)",
+	              cqrs_param(req, "n"), 1);
+}
+
 static void put_square(void *self, const struct cqrs_request *req, const PGresult *rows, int row,
                        struct cqrs_json *out)
 {
@@ -86,6 +94,12 @@ static const struct cqrs_route routes[] = {
     {.path = "/numbers", .summary = "s", .params = n_params, .query = numbers, .key = key},
     {.path = "/squares", .summary = "s", .params = n_params, .query = numbers, .row = put_square},
     {.path = "/types/{n}", .summary = "s", .params = id_params, .query = types, .one = true},
+    {.path = "/several/{n}",
+     .summary = "s",
+     .params = id_params,
+     .query = several,
+     .one = true,
+     .lookup = "n"},
     {.path = "/refuses", .summary = "s", .query = refuses},
     {.path = "/no-table", .summary = "s", .query = no_table},
 };
@@ -193,6 +207,7 @@ static bool ask_all(struct service *s)
 	ok &= ask(s, 9, "400", "/api/v1/numbers?m=7", "*/*");
 	ok &= ask(s, 10, "404", "/api/v1/number", "*/*");
 	ok &= ask(s, 11, "406", "/api/v1/numbers", "image/png");
+	ok &= ask(s, 13, "200", "/api/v1/several/3", "*/*");
 	ok &= ask(s, 12, "500", "/api/v1/no-table", "*/*");
 	return ok;
 }

@@ -11,6 +11,7 @@
 #include "turn.h"
 
 #include <arpa/inet.h>
+#include <jansson.h>
 #include <string.h>
 
 /* What both need. */
@@ -319,6 +320,38 @@ static bool answers(void)
 	return ok;
 }
 
+/* ---- a host with a name ---- */
+
+static bool is_away(void *arg)
+{
+	struct base *b = arg;
+	json_t *health = health_json(b->health);
+	const char *reason = json_string_value(
+	    json_object_get(json_array_get(json_object_get(health, "reasons"), 0), "reason"));
+	bool refused = reason && strstr(reason, "refused");
+	json_decref(health);
+	return refused;
+}
+
+/* It is found, and nobody listens there, which is said. */
+static bool looks_a_host_up(void)
+{
+	static const struct pg_pool_config config = {.dsn = "host=localhost port=1 dbname=none",
+	                                             .connections = 1,
+	                                             .streams = 1,
+	                                             .timeout_us = 1000000,
+	                                             .max_waiting = 10};
+	struct base b = {.loop = NULL};
+	bool ok = begin(&b);
+	struct pg_pool *pool = ok ? pg_pool_new(b.loop, &config, b.metrics, b.health) : NULL;
+	ok = pool;
+	if (ok)
+		must_happen(b.loop, is_away, &b);
+	pg_pool_free(pool);
+	end(&b);
+	return ok;
+}
+
 /* ---- the server ---- */
 
 static void start(void)
@@ -334,7 +367,8 @@ static const struct injection_scenario scenarios[] = {
     {.name = "stores what is refused and what is not",
      .run = stores_what_is_refused_and_what_is_not,
      .every = 11},
-    {.name = "answers", .run = answers, .every = 5},
+    {.name = "answers", .run = answers, .jobs = 4, .every = 7},
+    {.name = "looks a host up", .run = looks_a_host_up, .has_threads = true, .jobs = 4, .every = 3},
     {.name = NULL},
 };
 

@@ -58,10 +58,6 @@ INJECT(ssize_t, rd_kafka_consume_batch_queue,
 INJECT(rd_kafka_error_t *, rd_kafka_consumer_close_queue,
        (rd_kafka_t * rk, rd_kafka_queue_t *queue), (rk, queue),
        rd_kafka_error_new(REFUSED, "injected"))
-INJECT(rd_kafka_resp_err_t, rd_kafka_message_headers,
-       (const rd_kafka_message_t *message, rd_kafka_headers_t **headers), (message, headers),
-       RD_KAFKA_RESP_ERR__BAD_MSG)
-
 /* ---- asking a broker ---- */
 
 INJECT(rd_kafka_resp_err_t, rd_kafka_metadata,

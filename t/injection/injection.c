@@ -46,6 +46,11 @@ bool injection_is_trouble(void)
 	return state.n;
 }
 
+bool injection_is_lasting(void)
+{
+	return state.failures && state.on;
+}
+
 void injection_end(void)
 {
 	state.is_armed = false;
@@ -64,11 +69,6 @@ static struct site {
 
 static _Thread_local const void *works_for;
 
-void injection_works_for(const void *caller)
-{
-	works_for = caller;
-}
-
 /* NULL: of a library on its own. */
 static struct site *find_site(const void *caller)
 {
@@ -85,6 +85,13 @@ static struct site *find_site(const void *caller)
 		    none == offset)
 			return &sites[i];
 	}
+}
+
+void injection_works_for(const void *caller)
+{
+	works_for = caller;
+	if (caller && state.is_armed)
+		find_site(caller);
 }
 
 /* For t/injection/sites. */

@@ -49,6 +49,8 @@ bool injection_decides(const char *function, const void *caller, bool can_fail);
 void injection_works_for(const void *caller);
 /* Whether this run is one in which something fails, or has failed. */
 bool injection_is_trouble(void);
+/* Whether everything has failed from the n-th call on: not even the log can be written. */
+bool injection_is_lasting(void);
 /* From here on nothing fails any more in this run: the trouble is over. */
 void injection_end(void);
 
