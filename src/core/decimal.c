@@ -282,7 +282,7 @@ static size_t write_shortest(char out[32], bool negative, struct binary b)
  */
 static size_t lay_out_again(char out[32], const char *text)
 {
-	char digits[20];
+	char digits[20] = "0";
 	int n = 0;
 	bool negative = *text == '-';
 	for (; *text != 'e'; text++)

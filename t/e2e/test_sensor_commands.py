@@ -46,6 +46,10 @@ class System:
         """Until all that was sent was decided, one way or the other."""
         wait_until(lambda: self.applied() >= sum(self.sent.values()), 20,
                    "everything sent is applied")
+        # PostgreSQL tells other sessions of new partitions just after the rows in them can be
+        # seen, and before it gives back this lock.
+        self.database.query(
+            "BEGIN; LOCK TABLE sensor_data IN SHARE UPDATE EXCLUSIVE MODE; COMMIT")
         assert self.applied() == sum(self.sent.values())
 
     def applied(self):
