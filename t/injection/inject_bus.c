@@ -165,7 +165,7 @@ static void end(struct member *m)
 	loop_free(m->loop);
 }
 
-/* Each partition is where it should be, and nothing is on its way. */
+/* Each partition is where it should be, Kafka was told, and nothing is on its way. */
 static bool is_done(void *arg)
 {
 	static const int64_t ends[] = {2, 1, 1, 0};
@@ -177,6 +177,9 @@ static bool is_done(void *arg)
 		if (p->state != PARTITION_HALTED &&
 		    (p->state != PARTITION_ACTIVE ||
 		     p->position.offset != ends[p->position.partition]))
+			return false;
+		if (p->state == PARTITION_ACTIVE && p->is_proven &&
+		    p->reported != p->position.offset)
 			return false;
 	}
 	return true;
