@@ -49,8 +49,8 @@ class Readers(threading.Thread):
             self.refused += 1
         if status not in (BROKEN if self.scene.table_was_away else HURRIED):
             self.scene.complain(f"GET {target} was answered with {status}: {body[:200]!r}")
-        if not body and status == 503:
-            return  # there was no memory, not even to say so
+        if not body and status >= 400:
+            return  # there was no memory to say why
         try:
             json.loads(body)
         except ValueError:
