@@ -178,8 +178,8 @@ $(BUILD)/injection/%: $(BUILD)/obj/injection/inject_%.o $(BUILD)/obj/injection/i
 	$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--whole-archive $(filter %.a,$^) -Wl,--no-whole-archive $(LIBS)
 
 .PHONY: injection
-injection: $(INJECT)
-	@echo $(INJECT) | xargs -n 1 -P $(JOBS) sh -c '"$$0" || exit 255'
+injection: $(INJECT) # they wait more than they work
+	@echo $(INJECT) | xargs -n 1 -P 6 sh -c '"$$0" || exit 255'
 	@t/injection/sites $(INJECT)
 
 .PHONY: check-injection
