@@ -69,11 +69,18 @@ static void sources_release(struct sources *s)
 	buf_release(&s->members_why);
 }
 
+/* Why Kafka does not answer; NULL: it does. */
+static const char *kafka_problem(struct sources *s)
+{
+	const char *text = buf_str(&s->kafka_why);
+	return s->kafka_why.failed ? "kafka: out of memory" : *text ? text : NULL;
+}
+
 static void look_at_log(struct sources *s, struct position *p)
 {
 	p->begin = p->end = UNKNOWN;
 	/* What was away a moment ago is not asked for each partition anew. */
-	if (!s->kafka || s->kafka_why.len ||
+	if (!s->kafka || kafka_problem(s) ||
 	    !kafka_group_log(s->kafka, p->topic, p->partition, &p->begin, &p->end, &s->kafka_why))
 		p->begin = p->end = UNKNOWN;
 }
@@ -148,8 +155,7 @@ static int show_json(struct sources *s, const PGresult *rows)
 		json_tree_append(&list, position_json(&p));
 	}
 	json_t *all = json_pack("{s:s, s:o, s:o, s:s?}", "group", s->core->kafka.group, "members",
-	                        number(s->members), "positions", list, "kafka",
-	                        s->kafka_why.len ? buf_str(&s->kafka_why) : NULL);
+	                        number(s->members), "positions", list, "kafka", kafka_problem(s));
 	int code = cmd_write_json(all);
 	json_decref(all);
 	return code;
@@ -171,8 +177,8 @@ static void show_table(struct sources *s, const PGresult *rows)
 	if (s->members != UNKNOWN)
 		printf(", %d member%s", s->members, s->members == 1 ? "" : "s");
 	putchar('\n');
-	if (s->kafka_why.len)
-		fprintf(stderr, "cqrsd: %s\n", buf_str(&s->kafka_why));
+	if (kafka_problem(s))
+		fprintf(stderr, "cqrsd: %s\n", kafka_problem(s));
 }
 
 static int show(struct sources *s, const struct order *order)
@@ -221,10 +227,10 @@ static bool choose(struct sources *s, const struct order *order, const struct po
 	*to = order->offset;
 	if (p->end != UNKNOWN && order->where)
 		*to = !strcmp(order->where, "earliest") ? p->begin : p->end;
-	else if (s->kafka && !s->kafka_why.len && p->end == UNKNOWN)
+	else if (s->kafka && !kafka_problem(s) && p->end == UNKNOWN)
 		buf_printf(&why, "Kafka has no %s [%" PRId32 "]", p->topic, p->partition);
 	else if (p->end == UNKNOWN && order->where)
-		buf_printf(&why, "%s is not known: %s", order->where, buf_str(&s->kafka_why));
+		buf_printf(&why, "%s is not known: %s", order->where, kafka_problem(s));
 	if (p->end != UNKNOWN && (*to < p->begin || *to > p->end))
 		buf_printf(&why,
 		           "the log of %s [%" PRId32 "] begins at %" PRId64 " and ends at %" PRId64,
