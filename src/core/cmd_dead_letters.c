@@ -114,35 +114,40 @@ static void print_list(const json_t *answer)
 }
 
 /* As it is, but for control characters other than those that lay out a text. */
-static void print_text(const char *text)
+static void add_text(struct buf *out, const char *text)
 {
 	for (const char *p = text; *p; p++) {
 		if (!is_control(p) || *p == '\n' || *p == '\t')
-			putchar(*p);
+			buf_putc(out, *p);
 		else if ((unsigned char)*p == 0xc2)
-			printf("\\u%04x", (unsigned char)*++p);
+			buf_printf(out, "\\u%04x", (unsigned char)*++p);
 		else
-			printf("\\u%04x", (unsigned char)*p);
+			buf_printf(out, "\\u%04x", (unsigned char)*p);
 	}
 }
 
-static void print_one(const json_t *answer)
+static int print_one(const json_t *answer)
 {
+	struct buf out = BUF_INIT, dump = BUF_INIT;
 	const char *name;
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)answer, name, value)
 	{
-		struct buf dump = BUF_INIT;
 		const char *text = json_string_value(value);
 		if (json_is_null(value))
 			continue;
+		buf_clear(&dump);
 		if (!text)
 			json_text(&dump, value, JSON_ENCODE_ANY | JSON_COMPACT);
-		printf("%-16s  ", name);
-		print_text(text ? text : buf_str(&dump));
-		putchar('\n');
-		buf_release(&dump);
+		buf_printf(&out, "%-16s  ", name);
+		add_text(&out, text ? text : buf_str(&dump));
+		buf_putc(&out, '\n');
+		out.failed |= dump.failed;
 	}
+	int code = cmd_write(stdout, &out);
+	buf_release(&out);
+	buf_release(&dump);
+	return code;
 }
 
 /* What was not redriven; in a rehearsal all of them. */
@@ -183,8 +188,7 @@ static int print_answer(const struct order *order, const json_t *answer)
 		print_list(answer);
 		break;
 	case LETTERS_SHOW:
-		print_one(answer);
-		break;
+		return print_one(answer);
 	case LETTERS_REDRIVE:
 		print_redriven(answer, request->dry_run);
 		break;
