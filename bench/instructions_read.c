@@ -5,7 +5,7 @@
 #include "answer.h"
 #include "http_connection.h"
 #include "pg_value.h"
-#include "route.h"
+#include "query_route.h"
 #include "row_writer.h"
 
 #include <string.h>
@@ -113,8 +113,9 @@ static void understand(const char *bytes)
 	must(http_parser_feed(&parser, data, &len) == HTTP_PARSE_DONE);
 	data[parser.path.at + parser.path.len] = '\0';
 	data[parser.query.at + parser.query.len] = '\0';
-	struct route *route = route_find(&table, data + parser.path.at, values);
-	must(route && param_parse(&route->params, &request, values,
+	struct query_route *route =
+	    (struct query_route *)route_find(&table, data + parser.path.at, values);
+	must(route && param_parse(&route->base.params, &request, values,
 	                          parser.query.len ? data + parser.query.at : "", START_S * 1000000,
 	                          &error));
 	request.row_limit = 101;

@@ -13,35 +13,14 @@
 #include <cqrs/abi.h>
 #include <cqrs/json.h>
 #include <cqrs/option.h>
+#include <cqrs/param.h>
 #include <cqrs/value.h>
 #include <libpq-fe.h>
 
-struct cqrs_routes;  /* the module while it starts */
-struct cqrs_request; /* a request whose parameters are valid */
-struct cqrs_answer;  /* collects the statement */
+struct cqrs_routes; /* the module while it starts */
+struct cqrs_answer; /* collects the statement */
 
-enum cqrs_param_type {
-	CQRS_PARAM_INTEGER,  /* CQRS_INT8; CQRS_INT4 where the range fits; INT4_ARRAY if repeatable
-	                      */
-	CQRS_PARAM_TEXT,     /* CQRS_TEXT; TEXT_ARRAY if repeatable */
-	CQRS_PARAM_CHOICE,   /* CQRS_TEXT, one of `choices` */
-	CQRS_PARAM_TIME,     /* CQRS_TIMESTAMPTZ: RFC 3339, epoch s or ms, now, now-6h */
-	CQRS_PARAM_DURATION, /* CQRS_INT8, microseconds: 30m */
-};
-
-/* One parameter of a route, in the path if the path names it, else in the query string. */
-struct cqrs_param {
-	const char *name;
-	enum cqrs_param_type type;
-	bool repeatable;     /* INTEGER within int4, TEXT: ?id=1&id=2; at most 100 times */
-	const char *initial; /* the default, as in a URL; NULL: the value is then null */
-	int64_t min, max;    /* INTEGER: value; TEXT: characters; DURATION: us; both 0: any */
-	const char *choices; /* CHOICE: "time|-time" */
-	const char *help;    /* one line */
-};
-
-#define CQRS_PARAMS_MAX 16
-#define CQRS_KEY_MAX    4
+#define CQRS_KEY_MAX 4
 
 /*
  * Decides one request: build the statement with cqrs_sql(), or refuse.  For a
@@ -88,9 +67,6 @@ CQRS_EXPORT void cqrs_routes_fail(struct cqrs_routes *routes, const char *fmt, .
     CQRS_PRINTF(2, 3);
 
 /* ---- while deciding ---- */
-
-/* A parameter of the route: given, else its default, else null.  Never NULL. */
-CQRS_EXPORT const struct cqrs_value *cqrs_param(const struct cqrs_request *req, const char *name);
 
 /* The key after which to continue, one value per key column; NULL: from the start. */
 CQRS_EXPORT const struct cqrs_value *cqrs_cursor(const struct cqrs_request *req);

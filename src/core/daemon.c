@@ -4,6 +4,7 @@
 
 #include "admin.h"
 #include "admin_dead_letters.h"
+#include "api.h"
 #include "command_bus.h"
 #include "command_modules.h"
 #include "descriptors.h"
@@ -51,6 +52,7 @@ struct daemon {
 	struct outbox *outbox;
 	struct pg_pool_config pool_config;
 	struct pg_pool *pool;
+	struct api *api;
 	struct query_bus *queries;
 	struct http_server_config http_config;
 	struct http_server *http;
@@ -119,7 +121,8 @@ static bool start_loop(struct daemon *d)
 	if (event_add(d->sigterm, NULL) || event_add(d->sigint, NULL))
 		return false;
 	d->process = process_metrics_new(d->loop, d->metrics);
-	return d->process != NULL;
+	d->api = api_new();
+	return d->process && d->api;
 }
 
 static bool start_admin(struct daemon *d)
@@ -274,15 +277,15 @@ static bool start_queries(struct daemon *d)
 	d->pool = pg_pool_new(d->loop, &d->pool_config, d->metrics, d->health);
 	if (!d->pool)
 		return false;
-	d->queries = query_bus_new(d->loop, d->pool, d->metrics, (size_t)core->memory / 16,
-	                           core->postgres.read.timeout);
+	d->queries = query_bus_new(d->loop, d->pool, api_routes(d->api), d->metrics,
+	                           (size_t)core->memory / 16, core->postgres.read.timeout);
 	return d->queries && start_query_modules(d);
 }
 
 static bool start_http(struct daemon *d)
 {
 	const struct core_options *core = d->core;
-	if (!d->queries || !*core->http.listen)
+	if (!api_routes(d->api)->n || !*core->http.listen)
 		return true;
 	d->http_config = (struct http_server_config){
 	    .name = "http",
@@ -298,8 +301,7 @@ static bool start_http(struct daemon *d)
 	    .max_memory = core->memory / 16,
 	    .max_output = core->memory / 8,
 	};
-	d->http =
-	    http_server_new(d->loop, &d->http_config, d->metrics, query_bus_handle, d->queries);
+	d->http = http_server_new(d->loop, &d->http_config, d->metrics, api_handle, d->api);
 	if (d->http)
 		log_info("http: listening on %s", http_server_address(d->http));
 	return d->http != NULL;
@@ -368,6 +370,7 @@ static void stop(struct daemon *d)
 	command_bus_stop(d->commands);
 	module_set_stop(d->modules);
 	query_bus_free(d->queries);
+	api_free(d->api);
 	command_bus_free(d->commands);
 	kafka_embedded_free(d->embedded);
 	admin_free(d->admin);

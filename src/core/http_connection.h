@@ -163,8 +163,6 @@ struct http_request *http_request_new_refused(struct http_connection *c,
 void http_request_free(struct http_request *req);
 /* Frees those that were given back. */
 void http_requests_release(struct http_server *server);
-/* What the metrics call it. */
-const char *http_method_label(enum http_method method);
 
 /* Where the bytes of its response go: the connection's output when it is the first. */
 struct buf *http_request_out(struct http_request *req);

@@ -18,7 +18,7 @@ static const unsigned idle_max = 64;
 static const char *const method_names[] = {"GET",   "HEAD",   "POST",    "PUT",
                                            "PATCH", "DELETE", "OPTIONS", "OTHER"};
 
-static enum http_method method_of(const char *name, size_t len)
+enum http_method http_method_named(const char *name, size_t len)
 {
 	for (int i = 0; i < HTTP_OTHER; i++)
 		if (strlen(method_names[i]) == len && memcmp(method_names[i], name, len) == 0)
@@ -86,7 +86,7 @@ struct http_request *http_request_new(struct http_connection *c, const struct ht
 	for (unsigned i = 0; i < p->n_fields; i++)
 		req->headers_in[i] = (struct http_header){terminate(own, p->fields[i].name),
 		                                          terminate(own, p->fields[i].value)};
-	req->method = method_of(own + p->method.at, p->method.len);
+	req->method = http_method_named(own + p->method.at, p->method.len);
 	req->method_name = terminate(own, p->method);
 	req->path = terminate(own, p->path);
 	req->query = p->query.len ? terminate(own, p->query) : "";
@@ -107,7 +107,7 @@ struct http_request *http_request_new_refused(struct http_connection *c,
 	req->refusal = why;
 	/* A refused HEAD has no body either, if that much was understood. */
 	req->method =
-	    p && p->method.len ? method_of(data + p->method.at, p->method.len) : HTTP_OTHER;
+	    p && p->method.len ? http_method_named(data + p->method.at, p->method.len) : HTTP_OTHER;
 	return req;
 }
 

@@ -61,6 +61,11 @@ const char *http_server_address(const struct http_server *server);
 
 /* ---- the request ---- */
 
+/* "GET"; what the metrics call it, too: HTTP_OTHER is "OTHER". */
+const char *http_method_label(enum http_method method);
+/* HTTP_OTHER: we know none of that name. */
+enum http_method http_method_named(const char *name, size_t len);
+
 enum http_method http_request_method(const struct http_request *req);
 const char *http_request_method_name(const struct http_request *req);
 /* The path, percent-decoded once, without query; always begins with '/'. */

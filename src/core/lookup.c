@@ -13,7 +13,7 @@
 struct lookup {
 	struct pg_query pg; /* first: a lookup is found back from it */
 	struct lookups *lookups;
-	const struct route *route;
+	const struct query_route *route;
 	struct cqrs_request request; /* of all; its parameter is `keys` */
 	struct cqrs_answer answer;
 	struct query *queries[TOGETHER]; /* each is held */
@@ -43,7 +43,7 @@ static void destroy(struct lookup *lookup)
 	free(lookup);
 }
 
-static struct lookup *take(struct lookups *lookups, const struct route *route)
+static struct lookup *take(struct lookups *lookups, const struct query_route *route)
 {
 	struct lookup *lookup = TAILQ_FIRST(&lookups->idle);
 	if (lookup) {
@@ -164,10 +164,10 @@ static void on_done(struct pg_query *pg, enum pg_answer answer, const struct pg_
 /* Has the module write the statement for all the keys. */
 static void decide(struct lookup *lookup)
 {
-	const struct route *route = lookup->route;
+	const struct query_route *route = lookup->route;
 	struct cqrs_request *req = &lookup->request;
 	enum cqrs_type type = lookup->keys[0].type == CQRS_INT4 ? CQRS_INT4_ARRAY : CQRS_TEXT_ARRAY;
-	req->table = &route->params;
+	req->table = &route->base.params;
 	req->row_limit = CQRS_ROWS_ALL;
 	req->values[0] = cqrs_array(type, lookup->keys, lookup->n);
 	route->def->query(route->owner->self, req, &lookup->answer);
@@ -223,7 +223,7 @@ static void on_turn(void *arg)
 	}
 }
 
-static struct lookup *find_open(const struct lookups *lookups, const struct route *route)
+static struct lookup *find_open(const struct lookups *lookups, const struct query_route *route)
 {
 	struct lookup *lookup;
 	TAILQ_FOREACH (lookup, &lookups->open, link) {

@@ -7,6 +7,7 @@
 #include "url.h"
 
 #include <assert.h>
+#include <cqrs/query.h>
 #include <cqrs/time.h>
 #include <stdio.h>
 
@@ -99,7 +100,8 @@ static bool add_path(struct param_table *t, const struct param_text *name, struc
 }
 
 bool param_table_init(struct param_table *table, const struct cqrs_param *own,
-                      const struct param_text *path, size_t n_path, bool paged, struct buf *error)
+                      const struct param_text *path, size_t n_path, size_t n_core,
+                      struct buf *error)
 {
 	*table = (struct param_table){.n = 0};
 	for (; own && own->name; own++) {
@@ -124,7 +126,7 @@ bool param_table_init(struct param_table *table, const struct cqrs_param *own,
 		if (!add_path(table, &path[i], error))
 			return false;
 	}
-	for (size_t i = 0; i < (paged ? PARAM_N_CORE : 1); i++) {
+	for (size_t i = 0; i < n_core; i++) {
 		if (!add(table, &core_params[i], error))
 			return false;
 	}
@@ -227,6 +229,15 @@ static bool collect(const struct param_table *t, struct cqrs_request *req,
 	return true;
 }
 
+/* What is one thing must not be two keys; `text` is in the request's own copy. */
+static void small_letters(struct cqrs_request *req, const char *text)
+{
+	char *own = req->text.data + (text - req->text.data);
+	for (; *own; own++)
+		if (*own >= 'A' && *own <= 'F')
+			*own = (char)(*own + 'a' - 'A');
+}
+
 /* All values given for one repeatable parameter become one array. */
 static bool parse_repeated(struct cqrs_request *req, size_t index, int64_t now_us,
                            struct param_error *error)
@@ -283,6 +294,8 @@ bool param_parse(const struct param_table *table, struct cqrs_request *req,
 		if (seen & UINT32_C(1) << index)
 			continue;
 		seen |= UINT32_C(1) << index;
+		if (table->list[index]->type == CQRS_PARAM_UUID)
+			small_letters(req, text);
 		bool ok = table->list[index]->repeatable
 		              ? parse_repeated(req, index, now_us, error)
 		              : param_value_parse(table->list[index], text, strlen(text), now_us,

@@ -10,14 +10,15 @@
 #define PARAM_H
 
 #include "buf.h"
-#include <cqrs/query.h>
+#include <cqrs/param.h>
+#include <stdbool.h>
 
 #define PARAM_TABLE_MAX  (CQRS_PARAMS_MAX + 6)
 #define PARAM_PATH_MAX   8   /* parameters in a path */
 #define PARAM_REPEAT_MAX 100 /* times that a repeatable one may be given */
 #define PARAM_PAIRS_MAX  128 /* name=value pairs in a query string */
 
-/* What the core adds: the first to all routes, the others to those paged by key. */
+/* What the core adds to queries: the first to all, the others to those paged by key. */
 enum param_core {
 	PARAM_TIME_FORMAT,
 	PARAM_LIMIT,
@@ -69,11 +70,13 @@ struct cqrs_request {
 };
 
 /*
- * `own` ends with name NULL, or is NULL; `path` are the names in the pattern.
- * All is borrowed for good.  False, with a sentence in `error`: a bad table.
+ * `own` ends with name NULL, or is NULL; `path` are the names in the pattern; the
+ * first `n_core` of the core's come with it.  All is borrowed for good.  False, with a sentence in
+ * `error`: a bad table.
  */
 bool param_table_init(struct param_table *table, const struct cqrs_param *own,
-                      const struct param_text *path, size_t n_path, bool paged, struct buf *error);
+                      const struct param_text *path, size_t n_path, size_t n_core,
+                      struct buf *error);
 
 /* Fills `req`; `query` is the raw query string; `now_us` is wall-clock time. */
 bool param_parse(const struct param_table *table, struct cqrs_request *req,

@@ -4,6 +4,7 @@
 
 #include "timestamp.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -21,6 +22,8 @@ enum cqrs_type param_value_type(const struct cqrs_param *param)
 		return CQRS_TEXT;
 	case CQRS_PARAM_TIME:
 		return CQRS_TIMESTAMPTZ;
+	case CQRS_PARAM_UUID:
+		return CQRS_UUID;
 	case CQRS_PARAM_DURATION:
 		break;
 	}
@@ -96,6 +99,9 @@ void param_value_describe(const struct cqrs_param *param, struct buf *out)
 		}
 		buf_puts(out, ", as in 30m");
 		break;
+	case CQRS_PARAM_UUID:
+		buf_puts(out, "a UUID, as in 0f8fad5b-d9cb-469f-a165-70867728950e");
+		break;
 	}
 }
 
@@ -139,6 +145,16 @@ static bool in_range(const struct cqrs_param *param, int64_t i)
 	return (!param->min && !param->max) || (i >= param->min && i <= param->max);
 }
 
+/* RFC 9562, 4: five groups of hex digits, of whatever version. */
+static bool is_uuid(const char *text, size_t len)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	for (size_t i = 0; i < len && i < sizeof form; i++)
+		if (form[i] == 'x' ? !isxdigit((unsigned char)text[i]) : form[i] != text[i])
+			return false;
+	return len == sizeof form - 1;
+}
+
 static bool parse(const struct cqrs_param *param, const char *text, size_t len, int64_t now_us,
                   struct cqrs_value *value)
 {
@@ -158,6 +174,9 @@ static bool parse(const struct cqrs_param *param, const char *text, size_t len, 
 	case CQRS_PARAM_DURATION:
 		value->type = CQRS_INT8;
 		return duration_parse(text, len, &value->i) && in_range(param, value->i);
+	case CQRS_PARAM_UUID:
+		*value = cqrs_bytes(CQRS_UUID, text, len);
+		return is_uuid(text, len);
 	}
 	return false;
 }

@@ -43,7 +43,7 @@ void query_free_idle(struct query_bus *bus)
 }
 
 struct query *query_take(struct query_bus *bus, struct http_request *http,
-                         const struct route *route)
+                         const struct query_route *route)
 {
 	struct query *q = LIST_FIRST(&bus->idle);
 	if (q) {

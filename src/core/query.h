@@ -12,7 +12,7 @@
 #include "media_type.h"
 #include "page.h"
 #include "query_bus.h"
-#include "route.h"
+#include "query_route.h"
 #include "row_writer.h"
 
 /*
@@ -36,7 +36,7 @@ struct statement {
 struct query {
 	struct query_bus *bus;
 	struct http_request *http; /* not to be used when OVER */
-	const struct route *route;
+	const struct query_route *route;
 	enum query_state state;
 	int holds; /* open statements, and the function that is at work; at 0 it is recycled */
 	enum media_type media;
@@ -59,10 +59,9 @@ struct query_bus {
 	struct metrics *metrics;
 	size_t max_response_bytes;
 	int64_t timeout_us;
-	struct route_table routes;
-	struct owner **owners; /* of the routes, one for each module */
+	struct route_table *routes; /* everybody's */
+	struct owner **owners;      /* of our routes, one for each module */
 	size_t n_owners;
-	struct buf page, openapi; /* made when first asked for */
 	struct lookups *lookups;
 	LIST_HEAD(query_list, query) busy, idle;
 	int n_idle;
@@ -72,7 +71,7 @@ struct query_bus {
 
 /* A query in DECIDING, held once; NULL: out of memory. */
 struct query *query_take(struct query_bus *bus, struct http_request *http,
-                         const struct route *route);
+                         const struct query_route *route);
 void query_let_go(struct query *q);
 void query_free_idle(struct query_bus *bus);
 

@@ -3,14 +3,10 @@
 #include "query_bus.h"
 
 #include "lookup.h"
-#include "openapi.h"
 #include "query.h"
-#include "suggest.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-#define OPENAPI_PATH ROUTE_BASE "/openapi.json"
 
 /* What a module's routes belong to. */
 struct owner {
@@ -35,7 +31,7 @@ static void add_page(struct query *q, struct cqrs_answer *rows)
 /* Has the module write its statement; false after a refusal. */
 static bool decide(struct query *q)
 {
-	const struct route *route = q->route;
+	const struct query_route *route = q->route;
 	struct cqrs_answer *rows = &q->rows.answer, *count = &q->count.answer;
 	struct cqrs_request *req = &q->request;
 	req->row_limit = q->page.limit ? q->page.offset + q->page.limit + 1 : CQRS_ROWS_ALL;
@@ -65,7 +61,7 @@ static bool understand(struct query *q, const struct param_text *path)
 	struct param_error error = {.param = ""};
 	struct cqrs_request *req = &q->request;
 	bool paged = q->route->def->key != NULL;
-	if (!param_parse(&q->route->params, req, path, http_request_query(q->http),
+	if (!param_parse(&q->route->base.params, req, path, http_request_query(q->http),
 	                 loop_wall_clock(q->bus->loop), &error) ||
 	    !page_init(&q->page, req, paged, q->media, &error)) {
 		query_refuse_param(q, &error);
@@ -97,9 +93,12 @@ static bool ask(struct query *q)
 	return decide(q) && query_submit_rows(q) && (!q->page.counted || query_submit_count(q));
 }
 
-static void run(struct query_bus *bus, struct http_request *http, const struct route *route,
-                const struct param_text *path)
+/* A route_handle_fn. */
+static void handle(const struct route *base, struct http_request *http,
+                   const struct param_text *path)
 {
+	const struct query_route *route = (const struct query_route *)base;
+	struct query_bus *bus = ((const struct owner *)route->owner)->bus;
 	enum media_type media = media_type_choose(http_request_header(http, "Accept"));
 	if (media == MEDIA_NONE) {
 		http_respond_problem(
@@ -119,84 +118,18 @@ static void run(struct query_bus *bus, struct http_request *http, const struct r
 	query_let_go(q);
 }
 
-/* ---- which route ---- */
-
-static void refuse_path(struct query_bus *bus, struct http_request *http, const char *path)
-{
-	const char *patterns[ROUTE_TABLE_MAX];
-	for (size_t i = 0; i < bus->routes.n; i++)
-		patterns[i] = bus->routes.list[i]->pattern;
-	const char *near = suggest(path, patterns, bus->routes.n);
-	http_respond_problem(http, 404, "no_such_route", NULL,
-	                     "there is nothing at %s%s%s; GET / lists what there is", path,
-	                     near ? ", did you mean " : "", near ? near : "");
-}
-
-/* Whether it is GET or HEAD; the others are answered here. */
-static bool check_method(struct http_request *http)
-{
-	enum http_method method = http_request_method(http);
-	if (method == HTTP_GET || method == HTTP_HEAD)
-		return true;
-	http_respond_header(http, "Allow", "GET, HEAD, OPTIONS");
-	if (method == HTTP_OPTIONS)
-		http_respond(http, 204, NULL, NULL, 0);
-	else
-		http_respond_problem(http, 405, "method_not_allowed", NULL,
-		                     "%s is not possible here, only GET, HEAD and OPTIONS",
-		                     http_request_method_name(http));
-	return false;
-}
-
-typedef void write_fn(const struct route_table *routes, struct buf *out);
-
-static void respond_document(struct query_bus *bus, struct http_request *http, const char *path,
-                             const char *type, struct buf *document, write_fn *write)
-{
-	http_request_set_route(http, path);
-	if (!check_method(http))
-		return;
-	if (!document->len || document->failed) {
-		buf_clear(document);
-		write(&bus->routes, document);
-	}
-	if (document->failed)
-		http_respond_no_memory(http);
-	else
-		http_respond(http, 200, type, document->data, document->len);
-}
-
-void query_bus_handle(void *owner, struct http_request *http)
-{
-	struct query_bus *bus = owner;
-	struct param_text values[PARAM_PATH_MAX];
-	const char *path = http_request_path(http);
-	const struct route *route = route_find(&bus->routes, path, values);
-	if (route) {
-		http_request_set_route(http, route->pattern);
-		if (check_method(http))
-			run(bus, http, route, values);
-	} else if (!strcmp(path, "/")) {
-		respond_document(bus, http, "/", "text/html; charset=utf-8", &bus->page,
-		                 openapi_write_page);
-	} else if (!strcmp(path, OPENAPI_PATH)) {
-		respond_document(bus, http, OPENAPI_PATH, "application/json", &bus->openapi,
-		                 openapi_write);
-	} else {
-		refuse_path(bus, http, path);
-	}
-}
-
 /* ---- life ---- */
 
-struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct metrics *metrics,
-                                size_t max_response_bytes, int64_t timeout_us)
+struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct route_table *routes,
+                                struct metrics *metrics, size_t max_response_bytes,
+                                int64_t timeout_us)
 {
 	struct query_bus *bus = calloc(1, sizeof *bus);
 	if (!bus)
 		return NULL;
 	bus->loop = loop;
 	bus->pool = pool;
+	bus->routes = routes;
 	bus->metrics = metrics;
 	bus->max_response_bytes = max_response_bytes;
 	bus->timeout_us = timeout_us;
@@ -219,14 +152,11 @@ void query_bus_free(struct query_bus *bus)
 	lookups_free(bus->lookups);
 	assert(LIST_EMPTY(&bus->busy));
 	query_free_idle(bus);
-	route_table_release(&bus->routes);
 	for (size_t i = 0; i < bus->n_owners; i++) {
 		buf_release(&bus->owners[i]->routes.error);
 		free(bus->owners[i]);
 	}
 	free(bus->owners);
-	buf_release(&bus->page);
-	buf_release(&bus->openapi);
 	free(bus);
 }
 
@@ -243,21 +173,21 @@ struct cqrs_routes *query_bus_routes(struct query_bus *bus, const char *module)
 	owners[bus->n_owners++] = owner;
 	owner->bus = bus;
 	owner->routes.module = module;
-	owner->routes.table = &bus->routes;
-	buf_clear(&bus->page);
-	buf_clear(&bus->openapi);
+	owner->routes.table = bus->routes;
+	owner->routes.handle = handle;
 	return &owner->routes;
 }
 
 static void add_metrics(struct query_bus *bus, const struct cqrs_routes *routes)
 {
 	struct buf labels = BUF_INIT;
-	for (size_t i = 0; i < bus->routes.n; i++) {
-		struct route *route = bus->routes.list[i];
-		if (route->owner != routes)
+	for (size_t i = 0; i < bus->routes->n; i++) {
+		struct route *base = route_for(bus->routes->list[i], HTTP_GET);
+		struct query_route *route = (struct query_route *)base;
+		if (!base || base->handle != handle || route->owner != routes)
 			continue;
 		buf_clear(&labels);
-		metrics_label(&labels, "route", route->pattern);
+		metrics_label(&labels, "route", base->pattern);
 		route->rows =
 		    metrics_counter(bus->metrics, "cqrsd_query_rows_total", metrics_labels(&labels),
 		                    "Rows that queries returned");

@@ -3,17 +3,17 @@
  * The read path: from a request to a route, to a statement, to rows, to the
  * response.
  *
- * The bus owns the routes of all query modules and answers below /api/v1 and
- * on "/".  It borrows everything else.  Stop the HTTP server and free the pool
+ * The bus adds the routes of all query modules to a table that it shares with
+ * others, and borrows everything.  Stop the HTTP server and free the pool
  * before the bus: each of them still calls back.
  */
 #ifndef QUERY_BUS_H
 #define QUERY_BUS_H
 
-#include "http_server.h"
 #include "loop.h"
 #include "metrics.h"
 #include "pg_pool.h"
+#include "route.h"
 #include <cqrs/query.h>
 
 struct query_bus;
@@ -23,8 +23,9 @@ struct query_bus;
  * counted from the complete request to the last row (of a stream: the first).
  * NULL: out of memory.
  */
-struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct metrics *metrics,
-                                size_t max_response_bytes, int64_t timeout_us);
+struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct route_table *routes,
+                                struct metrics *metrics, size_t max_response_bytes,
+                                int64_t timeout_us);
 void query_bus_free(struct query_bus *bus);
 
 /*
@@ -35,8 +36,5 @@ void query_bus_free(struct query_bus *bus);
 struct cqrs_routes *query_bus_routes(struct query_bus *bus, const char *module);
 /* False, with the reason in `errors`, if start() returned NULL or a route was not accepted. */
 bool query_bus_started(struct cqrs_routes *routes, void *self, struct buf *errors);
-
-/* An http_handler_fn; `owner` is the bus. */
-void query_bus_handle(void *owner, struct http_request *req);
 
 #endif

@@ -46,8 +46,8 @@ void query_refuse_broken(struct query *q, const char *why)
 	int64_t now = loop_now(bus->loop);
 	if (!bus->logged_at || now - bus->logged_at >= 1000000) {
 		bus->logged_at = now;
-		log_error("query: %s of module %s: %s", q->route->pattern, q->route->owner->module,
-		          why);
+		log_error("query: %s of module %s: %s", q->route->base.pattern,
+		          q->route->base.module, why);
 	}
 	query_refuse(q, 500, "internal_error", NULL,
 	             "the server could not answer this query; its log says why");

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The routes of all query modules, and which one a path means. */
+/* All routes of the process, and which one a path means. */
 #include "route.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static void route_free(struct route *route)
+void route_free(struct route *route)
 {
 	if (!route)
 		return;
@@ -16,8 +15,13 @@ static void route_free(struct route *route)
 
 void route_table_release(struct route_table *table)
 {
-	for (size_t i = 0; i < table->n; i++)
-		route_free(table->list[i]);
+	for (size_t i = 0; i < table->n; i++) {
+		struct route *route = table->list[i], *next;
+		for (; route; route = next) {
+			next = route->next;
+			route_free(route);
+		}
+	}
 	table->n = 0;
 }
 
@@ -76,126 +80,65 @@ static int compare(const struct route *a, const struct route *b)
 	return (a->n_segments > b->n_segments) - (a->n_segments < b->n_segments);
 }
 
-static uint64_t hash_text(uint64_t hash, const char *text)
+bool route_compile(struct route *route, const char *path, const struct cqrs_param *params,
+                   size_t n_core, struct buf *error)
 {
-	do {
-		hash = (hash ^ (unsigned char)*text) * 0x100000001b3u; /* FNV-1a */
-	} while (*text++);
-	return hash;
-}
-
-static uint64_t hash_route(const struct route *route)
-{
-	uint64_t hash = hash_text(0xcbf29ce484222325u, route->pattern);
-	for (const char *const *key = route->def->key; key && *key; key++)
-		hash = hash_text(hash, *key);
-	return hash;
-}
-
-static bool check_lookup(const struct route *route, struct buf *error)
-{
-	const struct cqrs_route *def = route->def;
-	enum cqrs_type type = route->params.n_own ? route->params.initial[0].type : CQRS_BOOL;
-	if (!def->lookup || (def->one && route->params.n_own == 1 &&
-	                     !strcmp(route->params.list[0]->name, def->lookup) &&
-	                     (type == CQRS_INT4 || type == CQRS_TEXT)))
-		return true;
-	buf_printf(error,
-	           "what is looked up by \"%s\" is one object, and that its only parameter, "
-	           "text or an integer within int4",
-	           def->lookup);
-	return false;
-}
-
-/* Everything about a route that can be wrong is a mistake in a module. */
-static bool check(struct route *route, struct buf *error)
-{
-	struct param_text path[ROUTE_SEGMENTS_MAX];
-	size_t n = 0, keys = 0;
-	if (route->def->path[0] != '/' || !compile(route)) {
+	struct param_text names[ROUTE_SEGMENTS_MAX];
+	size_t n = 0, size = sizeof ROUTE_BASE + strlen(path);
+	route->pattern = malloc(size);
+	if (!route->pattern) {
+		buf_puts(error, "out of memory");
+		return false;
+	}
+	snprintf(route->pattern, size, "%s%s", ROUTE_BASE, path);
+	if (path[0] != '/' || !compile(route)) {
 		buf_puts(error, "a path is \"/text/{parameter}/…\" of letters, digits and _-.");
 		return false;
 	}
 	for (size_t i = 0; i < route->n_segments; i++) {
 		if (route->segments[i].param)
-			path[n++] =
+			names[n++] =
 			    (struct param_text){route->segments[i].text, route->segments[i].len};
 	}
-	while (route->def->key && route->def->key[keys])
-		keys++;
-	if (!route->def->query || keys > CQRS_KEY_MAX ||
-	    (route->def->key && (!keys || route->def->one))) {
-		buf_printf(error,
-		           "a route has a query function, and if it is a list a key of at most "
-		           "%d columns",
-		           CQRS_KEY_MAX);
-		return false;
-	}
-	return param_table_init(&route->params, route->def->params, path, n, keys > 0, error) &&
-	       check_lookup(route, error);
+	return param_table_init(&route->params, params, names, n, n_core, error);
 }
 
-static bool insert(struct route_table *table, struct route *route, struct buf *error)
+/* Another method of a path that is there already. */
+static bool join(struct route *first, struct route *route, struct buf *error)
+{
+	struct route *same = route_for(first, route->method);
+	if (same)
+		buf_printf(error, "module %s has that path already", same->module);
+	else if (strcmp(first->pattern, route->pattern) != 0)
+		buf_printf(error, "module %s calls it %s: give its parameters the same names",
+		           first->module, first->pattern + strlen(ROUTE_BASE));
+	else
+		return true;
+	return false;
+}
+
+bool route_add(struct route_table *table, struct route *route, struct buf *error)
 {
 	size_t i = table->n;
-	if (table->n == ROUTE_TABLE_MAX) {
-		buf_printf(error, "more than %d routes", ROUTE_TABLE_MAX);
-		return false;
-	}
 	while (i && compare(route, table->list[i - 1]) < 0)
 		i--;
 	if (i && compare(route, table->list[i - 1]) == 0) {
-		buf_printf(error, "module %s has that path already",
-		           table->list[i - 1]->owner->module);
+		struct route *first = table->list[i - 1];
+		if (!join(first, route, error))
+			return false;
+		while (first->next)
+			first = first->next;
+		first->next = route;
+		return true;
+	}
+	if (table->n == ROUTE_TABLE_MAX) {
+		buf_printf(error, "more than %d paths", ROUTE_TABLE_MAX);
 		return false;
 	}
 	memmove(&table->list[i + 1], &table->list[i], (table->n - i) * sizeof *table->list);
 	table->list[i] = route;
 	table->n++;
 	return true;
-}
-
-static struct route *route_new(const struct cqrs_routes *owner, const struct cqrs_route *def)
-{
-	struct route *route = calloc(1, sizeof *route);
-	if (!route)
-		return NULL;
-	route->owner = owner;
-	route->def = def;
-	size_t size = sizeof ROUTE_BASE + strlen(def->path);
-	route->pattern = malloc(size);
-	if (!route->pattern) {
-		free(route);
-		return NULL;
-	}
-	snprintf(route->pattern, size, "%s%s", ROUTE_BASE, def->path);
-	return route;
-}
-
-void cqrs_routes_add(struct cqrs_routes *routes, const struct cqrs_route *def)
-{
-	struct buf why = BUF_INIT;
-	struct route *route = route_new(routes, def);
-	if (!route)
-		buf_puts(&why, "out of memory");
-	if (route && check(route, &why) && insert(routes->table, route, &why)) {
-		route->hash = hash_route(route);
-		return;
-	}
-	buf_printf(&routes->error, "%sroute %s: %s", routes->error.len ? "; " : "", def->path,
-	           buf_str(&why));
-	buf_release(&why);
-	route_free(route);
-}
-
-void cqrs_routes_fail(struct cqrs_routes *routes, const char *fmt, ...)
-{
-	va_list ap;
-	if (routes->error.len)
-		buf_puts(&routes->error, "; ");
-	va_start(ap, fmt);
-	buf_vprintf(&routes->error, fmt, ap);
-	va_end(ap);
 }
 
 /* ---- finding ---- */
@@ -242,4 +185,13 @@ struct route *route_find(const struct route_table *table, const char *path,
 		return route;
 	}
 	return NULL;
+}
+
+struct route *route_for(struct route *first, enum http_method method)
+{
+	if (method == HTTP_HEAD)
+		method = HTTP_GET;
+	while (first && first->method != method)
+		first = first->next;
+	return first;
 }

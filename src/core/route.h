@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The routes of all query modules, and which one a path means.
+ * All routes of the process, whoever answers them, and which one a path means.
  *
- * A pattern is segments of literal text or {parameter}: "/sensors/{id}/latest".
- * Where two fit, the one with a literal in the first segment that differs
- * wins: "/sensors/latest" before "/sensors/{id}".
+ * A route is one method of a path.  A pattern is segments of literal text or
+ * {parameter}: "/sensors/{id}/latest".  Where two fit, the one with a literal in
+ * the first segment that differs wins: "/sensors/latest" before "/sensors/{id}".
  */
 #ifndef ROUTE_H
 #define ROUTE_H
 
 #include "buf.h"
-#include "metrics.h"
+#include "http_server.h"
 #include "param.h"
-#include <cqrs/query.h>
 
 #define ROUTE_BASE         "/api/v1"
 #define ROUTE_SEGMENTS_MAX 16
-#define ROUTE_TABLE_MAX    256
+#define ROUTE_TABLE_MAX    256 /* paths */
+
+struct cqrs_json;
+struct route;
+
+/* Answers a request, now or later; `path` are the path's parameters in order. */
+typedef void route_handle_fn(const struct route *route, struct http_request *http,
+                             const struct param_text *path);
+/* Writes what OpenAPI says of the operation besides its name and parameters, as members. */
+typedef void route_describe_fn(const struct route *route, struct cqrs_json *out);
 
 struct route_segment {
 	const char *text; /* in `pattern`, not terminated; a parameter: without braces */
@@ -24,35 +32,44 @@ struct route_segment {
 	bool param;
 };
 
+/* Zeroed but for its first members; the first member of a larger struct made by calloc(). */
 struct route {
-	const struct cqrs_route *def;
-	const struct cqrs_routes *owner; /* the module that it belongs to */
-	char *pattern;                   /* with ROUTE_BASE */
+	enum http_method method; /* GET: HEAD as well */
+	const char *module;      /* its name */
+	const char *summary;     /* one line */
+	route_handle_fn *handle;
+	route_describe_fn *describe;
+	const struct cqrs_param *headers; /* that it obeys, for OpenAPI; ends with name NULL */
+	/* set by route_compile() */
+	char *pattern; /* with ROUTE_BASE */
 	struct route_segment segments[ROUTE_SEGMENTS_MAX];
 	size_t n_segments;
 	struct param_table params;
-	uint64_t hash;       /* of the pattern and the key: what a cursor is bound to */
-	struct metric *rows; /* its counter; set by the bus before the first request */
+	struct route *next; /* another method of the same path */
 };
 
-/* Borrowed from the table; sorted as they are matched. */
+/* One route of each path, the others are its `next`; sorted as they are matched. */
 struct route_table {
 	struct route *list[ROUTE_TABLE_MAX];
 	size_t n;
 };
 
-/* What a module's start() adds to. */
-struct cqrs_routes {
-	const char *module;
-	void *self; /* what start() returned */
-	struct route_table *table;
-	struct buf error; /* why a route was not accepted, or what cqrs_routes_fail() said */
-};
+/*
+ * What `path` (below ROUTE_BASE) and the parameters mean, and with them the first
+ * `n_core` of enum param_core.  False, with a sentence in `error`: a mistake of the module.
+ */
+bool route_compile(struct route *route, const char *path, const struct cqrs_param *params,
+                   size_t n_core, struct buf *error);
+void route_free(struct route *route);
 
+/* The table owns the route from now on; false, with a sentence in `error`: it does not. */
+bool route_add(struct route_table *table, struct route *route, struct buf *error);
 void route_table_release(struct route_table *table);
 
-/* The route that `path` means; `values` are the path's parameters in order.  NULL: none. */
+/* The first route of the path that `path` means; `values` are its parameters.  NULL: none. */
 struct route *route_find(const struct route_table *table, const char *path,
                          struct param_text values[PARAM_PATH_MAX]);
+/* Of the routes of a path, the one for a method (HEAD: that of GET).  NULL: none. */
+struct route *route_for(struct route *first, enum http_method method);
 
 #endif

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(query, data, size);
 	query[size] = '\0';
 	if (!table.n &&
-	    !param_table_init(&table, params, &(struct param_text){"id", 2}, 1, true, &b))
+	    !param_table_init(&table, params, &(struct param_text){"id", 2}, 1, PARAM_N_CORE, &b))
 		abort();
 	size_t id = strcspn(query, "?");
 	const char *rest = query[id] ? query + id + 1 : "";

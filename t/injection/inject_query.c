@@ -3,6 +3,7 @@
 #include "injection.h"
 
 #include "../unit/pg_server.h"
+#include "api.h"
 #include "client.h"
 #include "http_server.h"
 #include "query_bus.h"
@@ -111,6 +112,7 @@ struct service {
 	struct metrics *metrics;
 	struct health *health;
 	struct pg_pool *pool;
+	struct api *api;
 	struct query_bus *bus;
 	struct http_server *server;
 };
@@ -145,9 +147,12 @@ static bool begin(struct service *s)
 	s->metrics = s->loop ? metrics_new() : NULL;
 	s->health = s->metrics ? health_new(s->loop) : NULL;
 	s->pool = s->health ? pg_pool_new(s->loop, &pool, s->metrics, s->health) : NULL;
-	s->bus = s->pool ? query_bus_new(s->loop, s->pool, s->metrics, 100000, TIMEOUT_US) : NULL;
+	s->api = s->pool ? api_new() : NULL;
+	s->bus = s->api ? query_bus_new(s->loop, s->pool, api_routes(s->api), s->metrics, 100000,
+	                                TIMEOUT_US)
+	                : NULL;
 	if (s->bus && add_routes(s))
-		s->server = http_server_new(s->loop, &http, s->metrics, query_bus_handle, s->bus);
+		s->server = http_server_new(s->loop, &http, s->metrics, api_handle, s->api);
 	/* A listener that does not know its own address says "?", and listens. */
 	return s->server && !strchr(http_server_address(s->server), '?');
 }
@@ -157,6 +162,7 @@ static void end(struct service *s)
 	http_server_free(s->server);
 	pg_pool_free(s->pool);
 	query_bus_free(s->bus);
+	api_free(s->api);
 	health_free(s->health);
 	metrics_free(s->metrics);
 	loop_free(s->loop);

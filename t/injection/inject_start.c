@@ -2,6 +2,7 @@
 /* What happens once, when the daemon starts: it gives up and says why, or starts as it should. */
 #include "injection.h"
 
+#include "api.h"
 #include "config.h"
 #include "health.h"
 #include "loop.h"
@@ -99,6 +100,7 @@ struct service {
 	struct metrics *metrics;
 	struct health *health;
 	struct pg_pool *pool;
+	struct api *api;
 	struct query_bus *bus;
 };
 
@@ -113,13 +115,17 @@ static bool begin(struct service *s)
 	s->metrics = s->loop ? metrics_new() : NULL;
 	s->health = s->metrics ? health_new(s->loop) : NULL;
 	s->pool = s->health ? pg_pool_new(s->loop, &pool, s->metrics, s->health) : NULL;
-	s->bus = s->pool ? query_bus_new(s->loop, s->pool, s->metrics, 1000000, 1 << 20) : NULL;
+	s->api = s->pool ? api_new() : NULL;
+	s->bus = s->api ? query_bus_new(s->loop, s->pool, api_routes(s->api), s->metrics, 1000000,
+	                                1 << 20)
+	                : NULL;
 	return s->bus;
 }
 
 static void end(struct service *s)
 {
 	query_bus_free(s->bus);
+	api_free(s->api);
 	pg_pool_free(s->pool);
 	health_free(s->health);
 	metrics_free(s->metrics);

@@ -2,6 +2,8 @@
 /* The document is JSON and says what the tables say. */
 #include "openapi.h"
 
+#include "query_route.h"
+
 #include <check.h>
 #include <jansson.h>
 #include <stdlib.h>

@@ -13,7 +13,7 @@ static struct page page;
 static void setup(void)
 {
 	struct buf why = BUF_INIT;
-	ck_assert(param_table_init(&table, NULL, NULL, 0, true, &why));
+	ck_assert(param_table_init(&table, NULL, NULL, 0, PARAM_N_CORE, &why));
 }
 
 static bool init(const char *query, enum media_type media)

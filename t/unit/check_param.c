@@ -3,6 +3,7 @@
 #include "param.h"
 
 #include <check.h>
+#include <cqrs/query.h>
 #include <stdlib.h>
 
 #define NOW INT64_C(1646409307000000)
@@ -19,6 +20,7 @@ static const struct cqrs_param params[] = {
     {.name = "tag", .type = CQRS_PARAM_TEXT, .repeatable = true},
     {.name = "order", .type = CQRS_PARAM_CHOICE, .initial = "time", .choices = "time|-time"},
     {.name = "from", .type = CQRS_PARAM_TIME, .initial = "now-1h"},
+    {.name = "uuid", .type = CQRS_PARAM_UUID},
     {.name = "bucket", .type = CQRS_PARAM_DURATION, .min = 1000, .max = INT64_C(86400000000)},
     {.name = NULL},
 };
@@ -27,7 +29,8 @@ static void setup(void)
 {
 	struct buf why = BUF_INIT;
 	struct param_text name = {"id", 2};
-	ck_assert_msg(param_table_init(&table, params, &name, 1, true, &why), "%s", buf_str(&why));
+	ck_assert_msg(param_table_init(&table, params, &name, 1, PARAM_N_CORE, &why), "%s",
+	              buf_str(&why));
 }
 
 static void teardown(void)
@@ -97,7 +100,7 @@ START_TEST(says_what_is_known_and_what_was_meant)
 	ck_assert_str_eq(
 	    refusal("ordr=time"),
 	    "unknown parameter \"ordr\", did you mean \"order\"? This route takes: big, "
-	    "sensor_id, name, tag, order, from, bucket, time_format, limit, cursor, page, "
+	    "sensor_id, name, tag, order, from, uuid, bucket, time_format, limit, cursor, page, "
 	    "page_size, count");
 	ck_assert_str_eq(error.param, "ordr");
 	ck_assert_ptr_nonnull(strstr(refusal("zzzzzzzz=1"), "\"zzzzzzzz\". This route takes: big"));
@@ -172,12 +175,35 @@ START_TEST(hashes_what_chooses_rows_and_nothing_else)
 }
 END_TEST
 
+START_TEST(knows_a_uuid_by_its_small_letters)
+{
+	static const char small[] = "0f8fad5b-d9cb-469f-a165-70867728950e";
+	ck_assert(parse("1", "") && cqrs_param(&req, "uuid")->is_null);
+	ck_assert(parse("1", "uuid=0F8FAD5B-D9CB-469F-A165-70867728950E&tag=A"));
+	ck_assert_int_eq(cqrs_param(&req, "uuid")->type, CQRS_UUID);
+	ck_assert_uint_eq(cqrs_param(&req, "uuid")->s.len, 36);
+	ck_assert(!memcmp(cqrs_param(&req, "uuid")->s.data, small, 36));
+	ck_assert(*cqrs_param(&req, "tag")->a.items[0].s.data == 'A');
+	static const char *const others[] = {"uuid=",
+	                                     "uuid=0f8fad5b-d9cb-469f-a165-70867728950",
+	                                     "uuid=0f8fad5b-d9cb-469f-a165-70867728950e0",
+	                                     "uuid=0f8fad5bd-9cb-469f-a165-70867728950e",
+	                                     "uuid={0f8fad5b-d9cb-469f-a165-70867728950e}",
+	                                     "uuid=0f8fad5b-d9cb-469f-a165-70867728950g"};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		ck_assert_msg(strstr(refusal(others[i]), "must be a UUID") != NULL, "%s",
+		              others[i]);
+}
+END_TEST
+
 static const char *mistake(const struct cqrs_param *list, const char *path)
 {
 	static struct buf why;
 	struct param_text name = {path, strlen(path)};
 	buf_clear(&why);
-	return param_table_init(&table, list, &name, *path != 0, true, &why) ? "" : buf_str(&why);
+	return param_table_init(&table, list, &name, *path != 0, PARAM_N_CORE, &why)
+	           ? ""
+	           : buf_str(&why);
 }
 
 START_TEST(refuses_tables_with_mistakes)
@@ -220,6 +246,7 @@ int main(void)
 	tcase_add_test(tc, refuses_wrong_values_with_what_is_right);
 	tcase_add_test(tc, bounds_repetition);
 	tcase_add_test(tc, hashes_what_chooses_rows_and_nothing_else);
+	tcase_add_test(tc, knows_a_uuid_by_its_small_letters);
 	tcase_add_test(tc, refuses_tables_with_mistakes);
 	suite_add_tcase(suite, tc);
 	SRunner *runner = srunner_create(suite);

@@ -2,6 +2,8 @@
 /* The read path as a whole: a real HTTP server, a real pool, a real PostgreSQL. */
 #include "query_bus.h"
 
+#include "api.h"
+
 #include "pg_server.h"
 
 #include <arpa/inet.h>
@@ -17,6 +19,7 @@ static struct loop *loop;
 static struct metrics *metrics;
 static struct health *health;
 static struct pg_pool *pool;
+static struct api *api;
 static struct query_bus *bus;
 static struct http_server *server;
 static struct timer *timer;
@@ -332,12 +335,13 @@ static void setup(void)
 	metrics = metrics_new();
 	health = health_new(loop);
 	pool = pg_pool_new(loop, &pool_config, metrics, health);
-	bus = query_bus_new(loop, pool, metrics, 10000, TIMEOUT_US);
+	api = api_new();
+	bus = query_bus_new(loop, pool, api_routes(api), metrics, 10000, TIMEOUT_US);
 	struct cqrs_routes *list = query_bus_routes(bus, "test");
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
 		cqrs_routes_add(list, &routes[i]);
 	ck_assert_msg(query_bus_started(list, &loop, &errors), "%s", buf_str(&errors));
-	server = http_server_new(loop, &http_config, metrics, query_bus_handle, bus);
+	server = http_server_new(loop, &http_config, metrics, api_handle, api);
 	ck_assert_ptr_nonnull(server);
 	for (int i = 0; i < 100 && !health_is_ready(health); i++)
 		run_for(50000);
@@ -350,6 +354,7 @@ static void teardown(void)
 	http_server_free(server);
 	pg_pool_free(pool);
 	query_bus_free(bus);
+	api_free(api);
 	health_free(health);
 	metrics_free(metrics);
 	loop_free(loop);

@@ -2,7 +2,7 @@
 /* The module alone: which statement and which values it makes of a request. */
 #include "answer.h"
 #include "pg_value.h"
-#include "route.h"
+#include "query_route.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -40,9 +40,9 @@ static const char *ask_after(const char *path, const char *query, int64_t limit,
 	struct param_text values[PARAM_PATH_MAX];
 	char full[200];
 	snprintf(full, sizeof full, "/api/v1%s", path);
-	struct route *route = route_find(&table, full, values);
+	struct query_route *route = (struct query_route *)route_find(&table, full, values);
 	ck_assert_ptr_nonnull(route);
-	ck_assert_msg(param_parse(&route->params, &req, values, query, NOW, &error), "%s",
+	ck_assert_msg(param_parse(&route->base.params, &req, values, query, NOW, &error), "%s",
 	              error.text);
 	static struct cqrs_value key;
 	if (route->def->lookup) {

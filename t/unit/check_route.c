@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Patterns, which one wins, and what is not accepted. */
-#include "route.h"
+#include "query_route.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -103,6 +103,38 @@ START_TEST(refuses_two_routes_that_mean_the_same)
 }
 END_TEST
 
+/* One method more of a path, of another module. */
+static const char *add_method(enum http_method method, const char *path)
+{
+	static struct buf why;
+	struct route *route = calloc(1, sizeof *route);
+	*route = (struct route){.method = method, .module = "other", .summary = "s"};
+	buf_clear(&why);
+	if (!route_compile(route, path, params, 0, &why) || !route_add(&table, route, &why))
+		route_free(route);
+	return buf_str(&why);
+}
+
+START_TEST(has_several_methods_of_one_path)
+{
+	ck_assert_str_eq(add("/a/{id}"), "");
+	ck_assert_str_eq(add_method(HTTP_PUT, "/a/{id}"), "");
+	ck_assert_str_eq(add_method(HTTP_DELETE, "/a/{id}"), "");
+	ck_assert_str_eq(add_method(HTTP_POST, "/a"), "");
+	ck_assert_uint_eq(table.n, 2);
+	struct route *first = route_find(&table, "/api/v1/a/7", values);
+	ck_assert_str_eq(route_for(first, HTTP_GET)->module, "test");
+	ck_assert_ptr_eq(route_for(first, HTTP_HEAD), route_for(first, HTTP_GET));
+	ck_assert_str_eq(route_for(first, HTTP_PUT)->module, "other");
+	ck_assert_int_eq(route_for(first, HTTP_DELETE)->method, HTTP_DELETE);
+	ck_assert_ptr_null(route_for(first, HTTP_POST));
+	ck_assert_ptr_null(route_for(route_find(&table, "/api/v1/a", values), HTTP_GET));
+	ck_assert_ptr_nonnull(strstr(add_method(HTTP_PUT, "/a/{id}"), "module other has that"));
+	ck_assert_ptr_nonnull(strstr(add_method(HTTP_PATCH, "/a/{day}"), "calls it /a/{id}: give"));
+	route_table_release(&table);
+}
+END_TEST
+
 START_TEST(refuses_malformed_patterns)
 {
 	static const char *const bad[] = {"",
@@ -155,7 +187,7 @@ START_TEST(is_bounded)
 		snprintf(path, sizeof path, "/r%d", i);
 		ck_assert_str_eq(add(path), "");
 	}
-	ck_assert_ptr_nonnull(strstr(add("/more"), "more than 256 routes"));
+	ck_assert_ptr_nonnull(strstr(add("/more"), "more than 256 paths"));
 	ck_assert_str_eq(find("/api/v1/r77"), "/api/v1/r77");
 	route_table_release(&table);
 	ck_assert_uint_eq(table.n, 0);
@@ -178,6 +210,7 @@ int main(void)
 	tcase_add_test(tc, falls_back_to_a_parameter_when_the_literal_leads_nowhere);
 	tcase_add_test(tc, finds_nothing_for_other_paths);
 	tcase_add_test(tc, refuses_two_routes_that_mean_the_same);
+	tcase_add_test(tc, has_several_methods_of_one_path);
 	tcase_add_test(tc, refuses_malformed_patterns);
 	tcase_add_test(tc, only_one_object_is_looked_up_by_its_only_parameter);
 	tcase_add_test(tc, is_bounded);
