@@ -21,7 +21,7 @@
 #define DELIVERY_TIMEOUT_US 30000000
 #define LINES_PER_TURN      1000
 #define ERRORS_SHOWN        10
-#define AGAIN_US            100000 /* what failed for want of memory is tried again */
+#define AGAIN_US            100000 /* when stdin cannot be watched for want of memory */
 
 struct request {
 	const char *topic;
@@ -177,10 +177,9 @@ static void on_turn(void *arg)
 			return;
 		}
 		if (!send_line(produce)) {
-			/* on_sent() goes on; if nothing is on its way, memory is out. */
-			if (!kafka_sink_in_flight(produce->sink))
-				timer_arm(produce->timer, AGAIN_US);
-			return;
+			if (kafka_sink_in_flight(produce->sink))
+				return; /* on_sent() goes on */
+			fail_line(produce, produce->lines.number, "out of memory");
 		}
 		produce->line = NULL;
 	}

@@ -20,6 +20,7 @@
 #include "pg_pool.h"
 #include "process_metrics.h"
 #include "query_bus.h"
+#include "resident.h"
 #include "schema.h"
 
 #include <event2/event.h>
@@ -322,6 +323,7 @@ static void on_schema(void *owner, const struct schema_outcome *outcome)
 	health_ok(d->schema_health);
 	schema_free(d->schema);
 	d->schema = NULL;
+	resident_release_libraries();
 	if (!d->commands || d->stopping)
 		return;
 	if (!command_bus_start(d->commands)) {

@@ -30,7 +30,7 @@ struct kafka_sink {
 	struct loop *loop;
 	const struct kafka_sink_config *config;
 	struct health_check *health;
-	rd_kafka_t *rk; /* NULL: broken, and the timer will open another */
+	rd_kafka_t *rk; /* NULL: nothing was sent yet, or the last one broke */
 	rd_kafka_queue_t *queue;
 	int wake; /* an eventfd: librdkafka's threads write it when there are reports */
 	struct event *event;
@@ -51,7 +51,6 @@ static bool open_sink(struct kafka_sink *sink)
 	sink->rk = kafka_sink_producer(sink->config);
 	if (!sink->rk)
 		return false;
-	sink->is_fatal = false;
 	rd_kafka_set_log_queue(sink->rk, NULL);
 	sink->queue = rd_kafka_queue_get_main(sink->rk);
 	rd_kafka_queue_io_event_enable(sink->queue, sink->wake, &one, sizeof one);
@@ -69,6 +68,7 @@ static void close_sink(struct kafka_sink *sink)
 	rd_kafka_destroy(sink->rk);
 	sink->queue = NULL;
 	sink->rk = NULL;
+	sink->is_fatal = false;
 }
 
 static void finish(struct kafka_sink *sink, struct kafka_records *list, struct kafka_record *record,
@@ -181,8 +181,8 @@ static void on_timer(void *arg)
 	while ((record = TAILQ_FIRST(&now)))
 		finish(sink, &now, record, -1, -1, record->refusal);
 	if (sink->is_fatal && TAILQ_EMPTY(&sink->sent))
-		close_sink(sink);
-	if ((sink->is_fatal || !sink->rk) && (sink->rk || !open_sink(sink)))
+		close_sink(sink); /* the next record opens another */
+	else if (sink->is_fatal)
 		timer_arm(sink->timer, REOPEN_BACKOFF_US);
 }
 
@@ -236,7 +236,7 @@ struct kafka_sink *kafka_sink_new(struct loop *loop, const struct kafka_sink_con
 	if (sink->wake < 0 || !sink->timer || !sink->nudge)
 		goto fail;
 	sink->event = event_new(loop_base(loop), sink->wake, EV_READ | EV_PERSIST, on_wake, sink);
-	if (!sink->event || event_add(sink->event, NULL) || !open_sink(sink))
+	if (!sink->event || event_add(sink->event, NULL))
 		goto fail;
 	if (health)
 		health_ok(health);
@@ -319,8 +319,10 @@ static rd_kafka_resp_err_t produce(struct kafka_sink *sink, struct kafka_record 
 bool kafka_sink_send(struct kafka_sink *sink, struct kafka_record *record)
 {
 	record->size = record_size(record);
-	if (!sink->rk || sink->is_fatal ||
+	if (sink->is_fatal ||
 	    (sink->in_flight && sink->bytes + record->size > (size_t)sink->config->queue_bytes))
+		return false;
+	if (!sink->rk && !open_sink(sink))
 		return false;
 	rd_kafka_resp_err_t err = produce(sink, record);
 	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL || err == RD_KAFKA_RESP_ERR__FATAL)

@@ -7,8 +7,10 @@
  *   send ─► on its way ─► done(partition, offset)
  *                    └──► done(error)
  *
- * It reconnects for as long as it lives.  An error that ends librdkafka's
- * producer for good ("fatal") fails what is on its way and opens another one.
+ * librdkafka's producer, with its threads, is opened for the first record: who
+ * sends none pays for none.  It reconnects for as long as it lives.  An error
+ * that ends it for good ("fatal") fails what is on its way; the next record
+ * opens another one.
  */
 #ifndef KAFKA_SINK_H
 #define KAFKA_SINK_H
@@ -71,7 +73,8 @@ struct kafka_sink *kafka_sink_new(struct loop *loop, const struct kafka_sink_con
 /* What is still on its way ends with an error, though it may be stored. */
 void kafka_sink_free(struct kafka_sink *sink);
 
-/* False, and no callback, when the queue is full (one record always fits an empty one). */
+/* False, and no callback, when the queue is full (one record always fits an empty one), or memory
+ * is out. */
 bool kafka_sink_send(struct kafka_sink *sink, struct kafka_record *record);
 /* Records sent and not done. */
 int kafka_sink_in_flight(const struct kafka_sink *sink);

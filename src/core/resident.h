@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What of the process is resident, beyond what it allocated. */
+#ifndef RESIDENT_H
+#define RESIDENT_H
+
+/*
+ * Lets go of the pages of code and tables of all shared libraries.  Loading and
+ * relocating some forty of them touched most of their tables, which nobody reads
+ * again; what is still needed comes back from the page cache by itself.  (So do
+ * the original instructions where a debugger had put a breakpoint; the program's
+ * own code is left alone.)
+ */
+void resident_release_libraries(void);
+
+#endif
