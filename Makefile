@@ -24,7 +24,7 @@ $(if $(NEEDED),$(error what is named above is needed to build))
 endif
 endif
 
-PACKAGES := libevent_core rdkafka libpq jansson yaml-0.1
+PACKAGES := libevent_core rdkafka libpq jansson yaml-0.1 libprotobuf-c
 PKG      := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS     := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread -lm -ldl
 
@@ -44,14 +44,16 @@ QUERIES  := $(patsubst src/modules/query/%.c,%,$(wildcard src/modules/query/*.c)
 SQL      := $(wildcard sql/*.sql)
 CORE     := $(filter-out src/core/main.c,$(wildcard src/core/*.c))
 CORE_OBJ := $(CORE:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/sql.o
-MOD_OBJ  := $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/obj/modules/query/%.o)
+# What the two command modules of products share.
+PRODUCT_OBJ := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/modules/product/*.c)) $(BUILD)/obj/product.pb-c.o
+MOD_OBJ  := $(PRODUCT_OBJ) $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/obj/modules/query/%.o)
 MOD_SO   := $(COMMANDS:%=$(BUILD)/modules/command/%.so) $(QUERIES:%=$(BUILD)/modules/query/%.so)
 SIM_OBJ  := $(patsubst t/sim/%.c,$(BUILD)/obj/sim/%.o,$(wildcard t/sim/*.c))
 BENCH_OBJ := $(patsubst bench/%.c,$(BUILD)/obj/bench/%.o,$(wildcard bench/instructions*.c))
 UNIT     := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/check_*.c))
 INJECT   := $(patsubst t/injection/inject_%.c,$(BUILD)/injection/%,$(wildcard t/injection/inject_*.c))
 FUZZ     := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
-C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.c t/unit/*.[ch] t/sim/*.[ch] t/injection/*.[ch] t/fuzz/*.[ch] t/support/*.c bench/*.[ch])
+C_FILES   = $(wildcard include/cqrs/*.h src/core/*.[ch] src/modules/*/*.[ch] t/unit/*.[ch] t/sim/*.[ch] t/injection/*.[ch] t/fuzz/*.[ch] t/support/*.c bench/*.[ch])
 
 # The registry and --version are told what is linked in, and as what.
 $(BUILD)/obj/core/%.o: ALL_CFLAGS += -DCQRSD_VERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"' \
@@ -69,7 +71,22 @@ $(BUILD)/obj/%.o: src/%.c
 
 $(BUILD)/modules/%.so: src/modules/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -shared -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $<
+	$(CC) $(ALL_CFLAGS) -shared -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(MODULE_LIBS)
+
+$(BUILD)/modules/command/product.so $(BUILD)/modules/command/product_view.so: $(PRODUCT_OBJ)
+$(BUILD)/modules/command/product.so $(BUILD)/modules/command/product_view.so: MODULE_LIBS := $(shell pkg-config --libs libprotobuf-c 2>/dev/null)
+
+# The messages of the original products system.
+$(BUILD)/product.pb-c.c: src/modules/product/product.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(@D) --proto_path=$(<D) $<
+
+$(BUILD)/obj/product.pb-c.o: $(BUILD)/product.pb-c.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/obj/modules/product/%.o: ALL_CFLAGS += -I$(BUILD)
+$(BUILD)/obj/modules/product/product_protobuf.o: $(BUILD)/product.pb-c.c
 
 # Each migration becomes one row of schema_files[], see src/core/schema.h.
 $(BUILD)/sql.c: $(SQL) t/support/embed-sql
