@@ -55,6 +55,12 @@ struct cqrs_route {
 	 * is an array: compare with = ANY ($?).  NULL: a statement for each request.
 	 */
 	const char *lookup;
+	/*
+	 * For a route that answers one object: the result column, an integer or a text without
+	 * quotes, that is another one whenever the object is.  As JSON it has this ETag, and who
+	 * has that already (If-None-Match) gets 304.  NULL: no ETag.
+	 */
+	const char *etag;
 };
 
 /* ---- while starting ---- */

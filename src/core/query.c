@@ -61,6 +61,7 @@ struct query *query_take(struct query_bus *bus, struct http_request *http,
 	q->n_rows = 0;
 	q->total = 0;
 	q->next[0] = '\0';
+	q->etag[0] = '\0';
 	answer_clear(&q->rows.answer);
 	answer_clear(&q->count.answer);
 	buf_clear(&q->body);
@@ -153,6 +154,18 @@ static void put_cursor(struct query *q, const PGresult *rows, int row)
 		buf_puts(&q->trouble, error);
 }
 
+/* As JSON alone: the same tag for another format of it would be wrong (RFC 9110, 8.8.3). */
+static void put_etag(struct query *q, const PGresult *rows, int row)
+{
+	const char *name = q->route->def->etag;
+	if (!name || q->media != MEDIA_JSON)
+		return;
+	int column = PQfnumber(rows, name);
+	if (column < 0 ||
+	    (!etag_from_value(q->etag, rows, row, column, &q->body) && !q->body.failed))
+		buf_printf(&q->trouble, "its column \"%s\" makes no ETag", name);
+}
+
 void query_write_rows(struct query *q, const PGresult *rows, int first, int n)
 {
 	bool array = q->media == MEDIA_JSON && !q->route->def->one;
@@ -171,6 +184,8 @@ void query_write_rows(struct query *q, const PGresult *rows, int first, int n)
 		buf_putc(&q->body, ']');
 	if (q->media == MEDIA_JSON)
 		buf_putc(&q->body, '\n');
+	if (n)
+		put_etag(q, rows, first);
 	metric_add(q->route->rows, n);
 }
 
@@ -217,6 +232,15 @@ static bool put_page_headers(struct query *q)
 	return ok;
 }
 
+/* Whether the client has the answer already. */
+static bool put_etag_header(struct query *q)
+{
+	const char *known = q->etag[0] ? http_request_header(q->http, "If-None-Match") : NULL;
+	if (q->etag[0])
+		http_respond_header(q->http, "ETag", q->etag);
+	return known && etag_is_named(known, q->etag);
+}
+
 void query_respond(struct query *q)
 {
 	const char *type = media_type_content_type(q->media);
@@ -233,7 +257,9 @@ void query_respond(struct query *q)
 		query_refuse_memory(q);
 	} else {
 		http_respond_header(q->http, "Vary", "Accept");
-		if (q->page.stream) { /* HEAD: as GET would begin */
+		if (put_etag_header(q)) {
+			http_respond(q->http, 304, NULL, NULL, 0);
+		} else if (q->page.stream) { /* HEAD: as GET would begin */
 			http_stream_begin(q->http, 200, type, NULL, NULL);
 			http_stream_end(q->http);
 		} else {

@@ -9,6 +9,7 @@
 
 #include "answer.h"
 #include "cursor.h"
+#include "etag.h"
 #include "media_type.h"
 #include "page.h"
 #include "query_bus.h"
@@ -50,6 +51,7 @@ struct query {
 	int n_rows;         /* that the statement returned */
 	int64_t total;
 	char next[CURSOR_TEXT_MAX]; /* the cursor of the next page; "": there is none */
+	char etag[ETAG_MAX];        /* of the answer; "": it has none */
 	LIST_ENTRY(query) link;
 };
 

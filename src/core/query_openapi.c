@@ -33,15 +33,24 @@ void query_route_describe(const struct route *route, struct cqrs_json *out)
 	openapi_open(out, "responses");
 	openapi_open(out, "200");
 	openapi_text(out, "description", def->summary);
-	if (def->key) {
+	if (def->key || def->etag)
 		openapi_open(out, "headers");
+	if (def->etag)
+		openapi_header(out, "ETag", "string", "of the object as JSON, for If-None-Match");
+	if (def->key) {
 		openapi_header(out, "Link", "string",
 		               "rel=\"next\": the next page, if there is one");
 		openapi_header(out, "Total-Count", "integer", "all rows, with count=exact");
-		cqrs_json_close_object(out);
 	}
+	if (def->key || def->etag)
+		cqrs_json_close_object(out);
 	put_content(out, def);
 	cqrs_json_close_object(out);
+	if (def->etag) {
+		openapi_open(out, "304");
+		openapi_text(out, "description", "It is still what If-None-Match names");
+		cqrs_json_close_object(out);
+	}
 	openapi_reference(out, "400", OPENAPI_PROBLEM);
 	if (def->one)
 		openapi_reference(out, "404", OPENAPI_PROBLEM);

@@ -158,7 +158,8 @@ static const struct cqrs_route routes[] = {
      .params = id_params,
      .query = items,
      .one = true,
-     .lookup = "id"},
+     .lookup = "id",
+     .etag = "t"},
     {.path = "/names/{name}",
      .summary = "s",
      .params = name_params,
@@ -186,7 +187,18 @@ static const struct cqrs_route routes[] = {
     {.path = "/numbers", .summary = "s", .params = n_params, .query = numbers, .key = n_key},
     {.path = "/all", .summary = "s", .params = n_params, .query = numbers},
     {.path = "/squares", .summary = "s", .params = n_params, .query = numbers, .row = put_square},
-    {.path = "/numbers/{n}", .summary = "s", .params = n_params, .query = one, .one = true},
+    {.path = "/numbers/{n}",
+     .summary = "s",
+     .params = n_params,
+     .query = one,
+     .one = true,
+     .etag = "n"},
+    {.path = "/untagged/{n}",
+     .summary = "s",
+     .params = n_params,
+     .query = one,
+     .one = true,
+     .etag = "other"},
     {.path = "/breaks", .summary = "s", .query = breaks, .key = n_key},
     {.path = "/sleeps", .summary = "s", .query = sleeps},
     {.path = "/unknown-type", .summary = "s", .query = unknown_type},
@@ -373,6 +385,31 @@ START_TEST(answers_lists_and_single_objects)
 	ck_assert_int_eq(status(get("/api/v1/numbers/4")), 404);
 	ck_assert_str_eq(body(get("/api/v1/squares?n=3")),
 	                 "[{\"square\":1},{\"square\":4},{\"square\":9}]\n");
+}
+END_TEST
+
+START_TEST(tells_who_has_the_object_already)
+{
+	static const char *const paths[] = {"/api/v1/numbers/2", "/api/v1/items/2"};
+	static const char *const tags[] = {"\"2\"", "\"x2\""};
+	for (size_t i = 0; i < 2; i++) {
+		char header[100];
+		snprintf(header, sizeof header, "ETag: %s\r\n", tags[i]);
+		ck_has(get(paths[i]), header);
+		ck_assert_int_eq(status(exchange("GET", paths[i], "If-None-Match: \"1\"\r\n", 0)),
+		                 200);
+		char known[100];
+		snprintf(known, sizeof known, "If-None-Match: \"1\", %s\r\n", tags[i]);
+		char *answer = exchange("GET", paths[i], known, 0);
+		ck_assert_int_eq(status(answer), 304);
+		ck_has(answer, header);
+		ck_has(answer, "Vary: Accept\r\n");
+		ck_assert_str_eq(body(answer), "");
+	}
+	ck_assert_ptr_null(strstr(exchange("GET", paths[0], "Accept: text/csv\r\n", 0), "ETag"));
+	ck_assert_int_eq(status(exchange("GET", "/api/v1/numbers/4", "If-None-Match: *\r\n", 0)),
+	                 404);
+	ck_assert_int_eq(status(get("/api/v1/untagged/2")), 500);
 }
 END_TEST
 
@@ -630,6 +667,7 @@ int main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, answers_lists_and_single_objects);
+	tcase_add_test(tc, tells_who_has_the_object_already);
 	tcase_add_test(tc, writes_the_other_formats);
 	tcase_add_test(tc, pages_through_to_the_end);
 	tcase_add_test(tc, counts_all_rows_when_asked);
