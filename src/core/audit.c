@@ -3,7 +3,6 @@
 #include "audit_internal.h"
 
 #include "container.h"
-#include "offsets.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,12 +74,10 @@ static void show_progress(const struct audit *audit)
 
 /* ---- reading ---- */
 
+/* As much as there is room for: a table without an index is read anew for each comparison. */
 static bool is_full(const struct audit *audit)
 {
-	const struct cqrs_batch *open = audit->open;
-	return open->n_rows + open->n_refusals + open->n_messages / 4 >=
-	           (size_t)audit->config->max_rows ||
-	       open->bytes >= (size_t)audit->config->memory / 8;
+	return audit->open->bytes >= (size_t)audit->config->memory / 8;
 }
 
 static bool take(struct audit *audit)
@@ -227,7 +224,7 @@ static void on_done(struct pg_request *request, enum pg_outcome outcome,
 static void on_ready(void *owner, struct pg_conn *conn)
 {
 	struct audit *audit = owner;
-	offsets_read_sql(&audit->sql, audit->config->group);
+	audit_begin_sql(audit);
 	audit->request.sql = buf_str(&audit->sql);
 	if (audit->sql.failed)
 		audit_fail(audit, "out of memory");

@@ -40,7 +40,6 @@ struct audit_config {
 	int64_t from_offset, to_offset; /* of each partition; -1: not limited */
 	int64_t from_us, to_us;         /* by time of the messages; -1: not limited */
 	int64_t memory;                 /* bytes; batches, queue and marks are shares of it */
-	int64_t max_rows;               /* in one comparison */
 	bool progress;                  /* a line on stderr that is written over and over */
 };
 

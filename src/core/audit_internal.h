@@ -78,6 +78,8 @@ void audit_resolve(struct audit *audit);
 
 /* audit_sql.c: for the connection, once. */
 void audit_setup_sql(const struct command_bus *bus, struct buf *sql);
+/* The first question. */
+void audit_begin_sql(struct audit *audit);
 /* The question about audit->comparing, and the bytes of its COPYs. */
 void audit_compare_sql(struct audit *audit);
 bool audit_copy_data(struct audit *audit, int nth, const char **data, size_t *len);

@@ -5,6 +5,7 @@
  */
 #include "audit_internal.h"
 
+#include "offsets.h"
 #include "pg_value.h"
 
 #include <inttypes.h>
@@ -137,16 +138,31 @@ static bool add_ranges(struct audit *audit, struct buf *sql)
 	return ranges != NULL;
 }
 
+/*
+ * The positions, and then the letters of what stands before them: once, and in an
+ * order of their own, since the table has no index by position.
+ */
+void audit_begin_sql(struct audit *audit)
+{
+	struct buf *sql = &audit->sql;
+	buf_clear(sql);
+	offsets_read_sql(sql, audit->config->group);
+	buf_puts(sql, "; CREATE TEMP TABLE cqrs_audit_letters AS"
+	              " SELECT topic, partition, \"offset\", part_index FROM cqrs.dead_letters"
+	              " WHERE resolution IS DISTINCT FROM 'redriven' AND consumer_group = ");
+	pg_add_literal(sql, audit->config->group);
+	buf_puts(sql, "; CREATE INDEX ON cqrs_audit_letters (topic, partition, \"offset\");"
+	              " ANALYZE cqrs_audit_letters");
+}
+
 static void add_letters(struct audit *audit, struct buf *sql)
 {
 	buf_puts(sql, "SELECT d.topic, d.partition, d.\"offset\", d.part_index"
-	              " FROM cqrs.dead_letters d JOIN (VALUES ");
+	              " FROM cqrs_audit_letters d JOIN (VALUES ");
 	sql->failed |= !add_ranges(audit, sql);
 	buf_puts(sql, ") AS v (topic, partition, low, high) ON d.topic = v.topic"
-	              " AND d.partition = v.partition AND d.\"offset\" BETWEEN v.low AND v.high"
-	              " WHERE d.resolution IS DISTINCT FROM 'redriven' AND d.consumer_group = ");
-	pg_add_literal(sql, audit->config->group);
-	buf_putc(sql, ';');
+	              " AND d.partition = v.partition"
+	              " AND d.\"offset\" BETWEEN v.low AND v.high;");
 }
 
 void audit_compare_sql(struct audit *audit)

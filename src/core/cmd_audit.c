@@ -225,7 +225,6 @@ int cmd_audit(struct cmd *cmd)
 	asked.config.dsn = core->postgres.dsn;
 	asked.config.properties = core->kafka.properties;
 	asked.config.memory = core->memory;
-	asked.config.max_rows = core->postgres.write.max_rows;
 	asked.config.progress = isatty(STDERR_FILENO) != 0;
 	/* What goes wrong is in the result. */
 	log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
