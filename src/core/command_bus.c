@@ -310,7 +310,7 @@ void command_bus_use_embedded(struct command_bus *bus, const char *brokers)
 	bus->forget_offsets = true;
 }
 
-bool command_bus_start(struct command_bus *bus)
+bool command_bus_connect(struct command_bus *bus)
 {
 	const struct command_bus_config *config = bus->config;
 	if (!bus->n_topics)
@@ -325,13 +325,21 @@ bool command_bus_start(struct command_bus *bus)
 	    .queue_bytes = config->memory / 4,
 	    .properties = config->properties,
 	};
+	pg_conn_start(bus->control);
 	for (int i = 0; i < config->writers; i++)
 		if (!lane_init(&bus->lanes[i], bus, i))
 			return false;
 	bus->source = kafka_source_new(bus->loop, &bus->source_config, &positions_events, bus);
 	status_init(bus);
-	pg_conn_start(bus->control);
-	return bus->source && periodics_start(bus) && kafka_source_open(bus->source);
+	return bus->source != NULL;
+}
+
+bool command_bus_start(struct command_bus *bus)
+{
+	if (!bus->n_topics)
+		return true;
+	return (bus->source || command_bus_connect(bus)) && periodics_start(bus) &&
+	       kafka_source_open(bus->source);
 }
 
 void command_bus_drain(struct command_bus *bus, loop_fn *drained, void *arg)

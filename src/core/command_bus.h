@@ -66,7 +66,12 @@ void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg);
  */
 void command_bus_use_embedded(struct command_bus *bus, const char *brokers);
 
-/* Joins the group; false after logging why. */
+/*
+ * Makes what takes its time, connections and a consumer, and asks for nothing
+ * yet; false after logging why.  May be left out.
+ */
+bool command_bus_connect(struct command_bus *bus);
+/* The schema is as it must be: joins the group; false after logging why. */
 bool command_bus_start(struct command_bus *bus);
 /* Takes no more messages; `drained` is called when what was taken is stored. */
 void command_bus_drain(struct command_bus *bus, loop_fn *drained, void *arg);

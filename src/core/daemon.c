@@ -349,13 +349,13 @@ static bool start_schema(struct daemon *d)
 		schema_migrate(d->schema, on_schema, d);
 	else
 		schema_check(d->schema, on_schema, d);
-	return true;
+	return !d->commands || command_bus_connect(d->commands);
 }
 
 static bool start(struct daemon *d)
 {
 	return start_loop(d) && start_admin(d) && start_commands(d) && start_dead_letters(d) &&
-	       start_outbox(d) && start_queries(d) && start_http(d) && start_schema(d);
+	       start_outbox(d) && start_schema(d) && start_queries(d) && start_http(d);
 }
 
 /* In reverse; the modules stop while the buses that they know are still there. */
