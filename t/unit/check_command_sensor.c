@@ -1,100 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* command/sensor: every rule of its messages, against a batch. */
-#include "batches.h"
-#include "command_bus_internal.h"
-#include "option.h"
+#define COMMAND_MODULE cqrs_command_sensor
+#include "command_module.h"
 #include "pg_value.h"
 
 #define DAY_US INT64_C(86400000000)
-
-extern const struct cqrs_command_module cqrs_command_sensor;
-
-static struct loop *loop;
-static struct metrics *metrics;
-static struct health *health;
-static struct command_bus_config config;
-static struct command_bus *bus;
-static struct cqrs_batch *batch;
-static void *options, *self;
-
-static void set(const char *name, const char *text)
-{
-	struct buf why = BUF_INIT;
-	for (const struct cqrs_option *o = cqrs_command_sensor.options; o->name; o++)
-		if (!name || !strcmp(o->name, name))
-			ck_assert_msg(option_set(o, name ? text : o->initial, false, options, &why),
-			              "%s", buf_str(&why));
-	buf_release(&why);
-}
-
-static void start(void)
-{
-	const char *error;
-	struct cqrs_setup *begun = command_bus_setup(bus, &cqrs_command_sensor);
-	self = cqrs_command_sensor.start(begun, options);
-	ck_assert_msg(command_bus_add(bus, begun, self, &error), "%s", error);
-	batch = command_bus_batch(bus);
-}
-
-static void setup(void)
-{
-	partitions_reset();
-	loop = loop_new();
-	metrics = metrics_new();
-	health = health_new(loop);
-	config = (struct command_bus_config){.brokers = "",
-	                                     .group = "g",
-	                                     .start = "earliest",
-	                                     .dsn = "",
-	                                     .writers = 1,
-	                                     .memory = 16777216};
-	bus = command_bus_new(loop, &config, metrics, health);
-	options = calloc(1, cqrs_command_sensor.options_size);
-	set(NULL, NULL);
-}
-
-static void teardown(void)
-{
-	batch_free(batch);
-	cqrs_command_sensor.stop(self);
-	command_bus_free(bus);
-	free(options);
-	health_free(health);
-	metrics_free(metrics);
-	loop_free(loop);
-}
-
-/* Decides a message of the readings' topic (0) or the sensors' (1), which must outlive the batch.
- */
-static void decide(int topic, const char *value)
-{
-	begin_message(batch, 0, value, NULL);
-	bus->topics[topic].handle(self, &batch->messages[batch->n_messages - 1].kafka.message,
-	                          batch);
-	end_message(batch);
-}
-
-static void decide_new(int topic, const char *value)
-{
-	batch_clear(batch);
-	decide(topic, value);
-}
-
-/* "index: reason" of each refusal that costs something, joined by newlines. */
-static const char *refusals(void)
-{
-	static char text[4096];
-	size_t used = 0;
-	text[0] = '\0';
-	for (size_t i = 0; i < batch->n_refusals; i++) {
-		const struct batch_element *e = &batch->elements[batch->refusals[i].element];
-		if (e->index >= 0 && batch->messages[e->message].refused)
-			continue;
-		used += (size_t)snprintf(text + used, sizeof text - used, "%s%d: %s",
-		                         used ? "\n" : "", e->index, batch->refusals[i].reason);
-	}
-	return text;
-}
 
 /* Row `n` as "id time temperature cpu", times as microseconds since 1970. */
 static const char *row(size_t n)
@@ -293,21 +203,6 @@ START_TEST(refuses_what_is_not_json_as_a_whole)
 	ck_assert(batch_element_is_dead(batch, batch->tables[0].rows[0].element));
 }
 END_TEST
-
-static const char *statement_sql(size_t n)
-{
-	ck_assert_uint_lt(n, batch->n_statements);
-	return batch->statements[n].statement->sql;
-}
-
-/* Parameter `p` of the nth statement. */
-static const char *param(size_t n, uint32_t p, int32_t *len)
-{
-	const struct batch_param *refs = (const void *)batch->param_refs.data;
-	const struct batch_param *ref = &refs[batch->statements[n].params + p];
-	*len = ref->len;
-	return batch->params.data + ref->offset;
-}
 
 START_TEST(ensures_partitions_and_sensors_once)
 {
