@@ -149,7 +149,8 @@ bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
 	    .kafka = *msg,
 	    .partition = partition,
 	};
-	batch->bytes += msg->message.value_len + msg->message.key_len + sizeof *batch->messages;
+	batch->bytes += msg->message.value_len + msg->message.key_len + KAFKA_MESSAGE_OVERHEAD +
+	                sizeof *batch->messages;
 	return true;
 }
 

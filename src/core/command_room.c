@@ -22,7 +22,7 @@ void room_init(struct command_bus *bus)
 
 static size_t size_of(const struct kafka_message *message)
 {
-	return message->message.value_len + message->message.key_len;
+	return message->message.value_len + message->message.key_len + KAFKA_MESSAGE_OVERHEAD;
 }
 
 static bool gives_way(const struct bus_lane *lane)

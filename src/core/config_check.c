@@ -29,6 +29,7 @@ static const struct {
     {"partition.assignment.strategy", "a partition must be given up before another gets it"},
     {"allow.auto.create.topics", "a mistyped topic must be seen, not made"},
     {"queued.max.messages.kbytes", "it is a share of memory"},
+    {"queued.min.messages", "it is a share of memory"},
     {"fetch.max.bytes", "it is a share of memory"},
     {"fetch.message.max.bytes", "it is a share of memory"},
     {"max.partition.fetch.bytes", "it is a share of memory"},

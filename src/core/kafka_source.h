@@ -46,6 +46,9 @@ enum kafka_kind {
 	KAFKA_LOST, /* the log does not have `offset`, which is next: fetched no more */
 };
 
+/* Bytes that librdkafka keeps for each message besides key, value and headers, about. */
+#define KAFKA_MESSAGE_OVERHEAD 512
+
 /*
  * A message on loan: `message` borrows from it until kafka_message_free().  Of
  * the other kinds it has only topic, partition and offset.

@@ -13,6 +13,7 @@
 #define FETCH_BYTES_MIN 262144
 #define FETCH_BYTES_MAX 536870912
 #define QUEUE_KB_MAX    2097151 /* as librdkafka has it */
+#define QUEUE_MAX       100000  /* messages: its default */
 
 /*
  * A topic that was deleted and made again has lost its leader for a moment, or
@@ -75,12 +76,16 @@ static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *co
 	 * larger than that comes alone. */
 	int64_t fetch = config->queue_bytes / 16;
 	int64_t queue_kb = config->queue_bytes / 1024 / config->lanes;
+	/* librdkafka counts values alone; small messages are bounded by their number. */
+	int64_t queue_messages = config->queue_bytes / config->lanes / KAFKA_MESSAGE_OVERHEAD;
 	if (fetch < FETCH_BYTES_MIN)
 		fetch = FETCH_BYTES_MIN;
 	if (fetch > FETCH_BYTES_MAX)
 		fetch = FETCH_BYTES_MAX;
 	if (queue_kb > QUEUE_KB_MAX)
 		queue_kb = QUEUE_KB_MAX;
+	if (queue_messages > QUEUE_MAX)
+		queue_messages = QUEUE_MAX;
 	return set(conf, "bootstrap.servers", config->brokers) &&
 	       set(conf, "group.id", config->group) &&
 	       set_number(conf, "session.timeout.ms", session_ms) &&
@@ -96,6 +101,7 @@ static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *co
 	       set(conf, "partition.assignment.strategy", "range,roundrobin") &&
 	       set(conf, "allow.auto.create.topics", "false") &&
 	       set_number(conf, "queued.max.messages.kbytes", queue_kb) &&
+	       set_number(conf, "queued.min.messages", queue_messages) &&
 	       /* librdkafka wants it to be no larger than the next one; it is a producer's. */
 	       set_number(conf, "message.max.bytes", FETCH_BYTES_MIN) &&
 	       set_number(conf, "fetch.max.bytes", fetch) &&

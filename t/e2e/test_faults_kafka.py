@@ -454,3 +454,20 @@ def test_messages_of_ten_megabytes_come_one_at_a_time(feed):
     assert f.database.value("SELECT count(*) FROM cqrs.dead_letters") == 16
     if not is_instrumented():
         assert f.daemon.peak_memory() < (32 << 20) + (16 << 20) + len(huge)
+
+
+def test_small_messages_count_with_what_librdkafka_keeps_for_each(feed):
+    """A hundred thousand wait: their values alone would be a tenth of the budget."""
+    f = feed(partitions=2)
+    f.daemon.write(memory="32MiB", postgres={"write": {"max_rows": 100_000}})
+    f.daemon.start(timeout=PATIENCE)
+    other = psycopg2.connect(f.database.dsn)
+    with closing(other), other.cursor() as cursor:
+        cursor.execute("LOCK TABLE cqrs.offsets IN EXCLUSIVE MODE")
+        for partition in (0, 1):
+            f.send(range(partition * 60_000, (partition + 1) * 60_000), partition)
+        wait_until(lambda: "55P03" in f.daemon.log(), PATIENCE, "storing is tried again and again")
+        other.rollback()
+    f.wait_stored(range(120_000))
+    if not is_instrumented():
+        assert f.daemon.peak_memory() < (32 << 20) + (16 << 20)

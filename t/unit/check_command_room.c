@@ -44,12 +44,13 @@ static void end(void)
 	loop_free(loop);
 }
 
-/* The next message of a lane. */
+/* The next message of a lane: it takes so much, with what librdkafka keeps for it. */
 static void next_is(int lane, size_t bytes)
 {
 	lanes[lane].n_pending = 1;
 	lanes[lane].next_pending = 0;
-	lanes[lane].pending[0] = (struct kafka_message){.message.value_len = bytes};
+	lanes[lane].pending[0] =
+	    (struct kafka_message){.message.value_len = bytes - KAFKA_MESSAGE_OVERHEAD};
 	room_took(&lanes[lane]);
 }
 
@@ -141,7 +142,7 @@ END_TEST
 START_TEST(takes_fewer_the_larger_they_are)
 {
 	ck_assert_int_eq(room_for_messages(&lanes[0]), LANE_PENDING);
-	next_is(0, 200);
+	next_is(0, 600);
 	ck_assert_int_eq(room_for_messages(&lanes[0]), LANE_PENDING);
 	next_is(0, MB / 10 - 1); /* 2 MB may be pending */
 	ck_assert_int_eq(room_for_messages(&lanes[0]), 20);

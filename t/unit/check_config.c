@@ -298,6 +298,7 @@ START_TEST(refuses_properties_that_we_depend_on)
 	    "max.poll.interval.ms",
 	    "session.timeout.ms",
 	    "queued.max.messages.kbytes",
+	    "queued.min.messages",
 	    "enable.idempotence",
 	    "acks",
 	    "transactional.id",
