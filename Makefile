@@ -142,17 +142,20 @@ check-unit: need-check $(UNIT) ## the unit tests
 	@echo $(UNIT) | CK_VERBOSITY=minimal CK_DEFAULT_TIMEOUT=60 xargs -n 1 -P 4 sh -c \
 		'"$$0" >"$$0.log" 2>&1 && grep -E "^(Running|100%)" "$$0.log" || { cat "$$0.log"; exit 255; }'
 
+# What was freed is filled, so that who still uses it is seen to (mallopt(3)).
+PERTURB := MALLOC_PERTURB_=165
+
 .PHONY: sim
 sim: need-build $(BUILD)/sim ## SEEDS=20000 schedules of the simulated write path, or SEED=4711 with its timeline
-	$(BUILD)/sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS))
+	$(PERTURB) $(BUILD)/sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $(JOBS))
 
 .PHONY: sim-mutants
 sim-mutants: need-check $(BUILD)/sim ## breaks the write path in many ways: the simulation must find each
-	@BUILD="$(BUILD)" SIM_OBJ="$(SIM_OBJ)" LIBS="$(LIBS)" COMPILE="$(CC) $(ALL_CFLAGS) $(LDFLAGS)" t/sim/mutants $(MUTANTS)
+	@$(PERTURB) BUILD="$(BUILD)" SIM_OBJ="$(SIM_OBJ)" LIBS="$(LIBS)" COMPILE="$(CC) $(ALL_CFLAGS) $(LDFLAGS)" t/sim/mutants $(MUTANTS)
 
 .PHONY: check-sim
 check-sim: need-check $(BUILD)/sim ## two minutes of them, from seed 1 on
-	$(BUILD)/sim --seconds 120 --jobs $(JOBS)
+	$(PERTURB) $(BUILD)/sim --seconds 120 --jobs $(JOBS)
 
 .PHONY: check-e2e
 check-e2e: need-check all $(BUILD)/bench/select ## the end-to-end tests

@@ -75,9 +75,14 @@ static void partition_init(struct partition *partition, struct command_bus *bus,
 	buf_release(&labels);
 }
 
-/* The old partitions go only now: a batch at work points to them. */
+/*
+ * The old partitions go only now: a batch at work points to them.  So does one that
+ * fills, if Kafka gives us partitions anew and has not taken the old ones back first.
+ */
 static bool adopt(struct command_bus *bus)
 {
+	for (int i = 0; i < bus->config->writers; i++)
+		command_bus_done(bus, bus->lanes[i].open, false);
 	free_partitions(bus);
 	bus->partitions = calloc(bus->n_assigned + 1, sizeof *bus->partitions);
 	if (!bus->partitions)

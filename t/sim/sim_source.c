@@ -162,10 +162,21 @@ void source_give(struct kafka_source *source, int generation, const int *logs, i
 	timer_arm(source->give, sim_delay(source->sim, 500 * MS));
 }
 
+static void tell_given(struct kafka_source *source)
+{
+	struct kafka_position list[SIM_LOGS];
+	for (int i = 0; i < source->n_given; i++) {
+		const struct sim_log *log = &source->sim->logs->logs[source->given[i]];
+		list[i] = (struct kafka_position){log->topic, log->partition, KAFKA_OFFSET_UNKNOWN};
+	}
+	source->state = SOURCE_GIVEN;
+	say(source->sim, source->member, "is given %d partitions", source->n_given);
+	source->events->on_assigned(source->owner, list, (size_t)source->n_given);
+}
+
 static void on_give(void *arg)
 {
 	struct kafka_source *source = arg;
-	struct kafka_position list[SIM_LOGS];
 	if (source->state != SOURCE_JOINING)
 		return;
 	/* Of a generation that is over: mostly the broker says so at once. */
@@ -174,13 +185,7 @@ static void on_give(void *arg)
 		join(source);
 		return;
 	}
-	for (int i = 0; i < source->n_given; i++) {
-		const struct sim_log *log = &source->sim->logs->logs[source->given[i]];
-		list[i] = (struct kafka_position){log->topic, log->partition, KAFKA_OFFSET_UNKNOWN};
-	}
-	source->state = SOURCE_GIVEN;
-	say(source->sim, source->member, "is given %d partitions", source->n_given);
-	source->events->on_assigned(source->owner, list, (size_t)source->n_given);
+	tell_given(source);
 }
 
 static void revoke(struct kafka_source *source, const char *why)
@@ -204,6 +209,8 @@ static void on_heartbeat(void *arg)
 		revoke(source, "no longer a member");
 	else if (source->state == SOURCE_GIVEN && sim->cluster->rebalancing && !seat->joined)
 		revoke(source, "the group begins anew");
+	else if (source->state == SOURCE_GIVEN && !sim_random(sim, 50))
+		tell_given(source); /* anew, without taking them back first */
 	else if (source->state == SOURCE_JOINING && !(seat && seat->joined) &&
 	         !timer_is_armed(source->give))
 		join(source);
