@@ -20,11 +20,11 @@
 #include "pg_pool.h"
 #include "process_metrics.h"
 #include "query_bus.h"
+#include "query_modules.h"
 #include "resident.h"
 #include "schema.h"
 
 #include <event2/event.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,12 +158,13 @@ static bool start_embedded(struct daemon *d)
 	return true;
 }
 
-static void on_command_module(const struct module *module, const char *error)
+static void on_module(const struct module *module, const char *error)
 {
 	if (error)
 		log_error("module %s: %s", module->name, error);
 	else
-		log_info("module command/%s: started, %s", module->name, module->origin);
+		log_info("module %s/%s: started, %s", module_kind_name(module->kind), module->name,
+		         module->origin);
 }
 
 static bool start_commands(struct daemon *d)
@@ -187,7 +188,7 @@ static bool start_commands(struct daemon *d)
 	if (!d->config->n_commands)
 		return true;
 	d->commands = command_bus_new(d->loop, &d->command_config, d->metrics, d->health);
-	if (!d->commands || !command_modules_start(d->modules, d->commands, on_command_module) ||
+	if (!d->commands || !command_modules_start(d->modules, d->commands, on_module) ||
 	    !start_embedded(d))
 		return false;
 	if (d->admin)
@@ -238,29 +239,6 @@ static bool start_outbox(struct daemon *d)
 	return true;
 }
 
-static bool start_query_modules(struct daemon *d)
-{
-	for (size_t i = 0; i < module_set_count(d->modules); i++) {
-		struct module *module = module_set_at(d->modules, i);
-		struct buf errors = BUF_INIT;
-		if (module->kind != MODULE_QUERY)
-			continue;
-		struct cqrs_routes *routes = query_bus_routes(d->queries, module->name);
-		if (!routes)
-			return false;
-		module_start_query(module, routes);
-		bool ok = query_bus_started(routes, module->self, &errors);
-		if (ok)
-			log_info("module query/%s: started, %s", module->name, module->origin);
-		else
-			log_error("module %s: %s", module->name, buf_str(&errors));
-		buf_release(&errors);
-		if (!ok)
-			return false;
-	}
-	return true;
-}
-
 static bool start_queries(struct daemon *d)
 {
 	const struct core_options *core = d->core;
@@ -280,7 +258,7 @@ static bool start_queries(struct daemon *d)
 		return false;
 	d->queries = query_bus_new(d->loop, d->pool, api_routes(d->api), d->metrics,
 	                           (size_t)core->memory / 16, core->postgres.read.timeout);
-	return d->queries && start_query_modules(d);
+	return d->queries && query_modules_start(d->modules, d->queries, on_module);
 }
 
 static bool start_http(struct daemon *d)
@@ -387,18 +365,6 @@ static void stop(struct daemon *d)
 	loop_free(d->loop);
 }
 
-/*
- * What Kafka sends comes in buffers of megabytes.  The C library keeps those that
- * are freed, and ever larger ones the more it has seen, unless the size is fixed
- * from which on memory goes back to the system.
- */
-static void give_large_memory_back(void)
-{
-#ifdef M_MMAP_THRESHOLD
-	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-#endif
-}
-
 int daemon_run(struct config *config, struct module_set *modules)
 {
 	struct daemon d = {
@@ -407,7 +373,7 @@ int daemon_run(struct config *config, struct module_set *modules)
 	    .modules = modules,
 	    .exit_code = EXIT_CODE_OK,
 	};
-	give_large_memory_back();
+	resident_give_large_memory_back();
 	log_setup((enum log_level)config->core.log.level, (enum log_format)config->core.log.format);
 	if (start(&d)) {
 		loop_run(d.loop);

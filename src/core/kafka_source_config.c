@@ -10,10 +10,10 @@
 #include <sys/eventfd.h>
 #include <syslog.h>
 
-#define FETCH_BYTES_MIN 262144
-#define FETCH_BYTES_MAX 536870912
-#define QUEUE_KB_MAX    2097151 /* as librdkafka has it */
-#define QUEUE_MAX       100000  /* messages: its default */
+#define FETCH_BYTES_MIN    262144
+#define FETCH_BYTES_MAX    536870912
+#define QUEUE_KB_MAX       2097151 /* as librdkafka has it */
+#define QUEUE_MESSAGES_MAX 100000  /* messages: its default */
 
 /*
  * A topic that was deleted and made again has lost its leader for a moment, or
@@ -68,24 +68,33 @@ static bool set_defaults(rd_kafka_conf_t *conf)
 	       set(conf, "fetch.error.backoff.ms", "20");
 }
 
+static int64_t within(int64_t n, int64_t low, int64_t high)
+{
+	return n < low ? low : n > high ? high : n;
+}
+
+/* What may wait in librdkafka: a share of memory. */
+static bool set_bounds(rd_kafka_conf_t *conf, const struct kafka_source_config *config)
+{
+	/* It comes compressed, by 5 and more: what is let in must fit when it is unpacked.  What is
+	 * larger than that comes alone. */
+	int64_t fetch = within(config->queue_bytes / 16, FETCH_BYTES_MIN, FETCH_BYTES_MAX);
+	int64_t bytes = config->queue_bytes / config->lanes;
+	return set_number(conf, "queued.max.messages.kbytes",
+	                  within(bytes / 1024, 0, QUEUE_KB_MAX)) &&
+	       /* librdkafka counts values alone; small messages are bounded by their number. */
+	       set_number(conf, "queued.min.messages",
+	                  within(bytes / KAFKA_MESSAGE_OVERHEAD, 0, QUEUE_MESSAGES_MAX)) &&
+	       /* librdkafka wants it to be no larger than the next one; it is a producer's. */
+	       set_number(conf, "message.max.bytes", FETCH_BYTES_MIN) &&
+	       set_number(conf, "fetch.max.bytes", fetch) &&
+	       set_number(conf, "fetch.message.max.bytes", fetch / 2);
+}
+
 /* What the write path depends on. */
 static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *config)
 {
 	int64_t session_ms = config->session_timeout_us / 1000;
-	/* It comes compressed, by 5 and more: what is let in must fit when it is unpacked.  What is
-	 * larger than that comes alone. */
-	int64_t fetch = config->queue_bytes / 16;
-	int64_t queue_kb = config->queue_bytes / 1024 / config->lanes;
-	/* librdkafka counts values alone; small messages are bounded by their number. */
-	int64_t queue_messages = config->queue_bytes / config->lanes / KAFKA_MESSAGE_OVERHEAD;
-	if (fetch < FETCH_BYTES_MIN)
-		fetch = FETCH_BYTES_MIN;
-	if (fetch > FETCH_BYTES_MAX)
-		fetch = FETCH_BYTES_MAX;
-	if (queue_kb > QUEUE_KB_MAX)
-		queue_kb = QUEUE_KB_MAX;
-	if (queue_messages > QUEUE_MAX)
-		queue_messages = QUEUE_MAX;
 	return set(conf, "bootstrap.servers", config->brokers) &&
 	       set(conf, "group.id", config->group) &&
 	       set_number(conf, "session.timeout.ms", session_ms) &&
@@ -99,13 +108,7 @@ static bool set_ours(rd_kafka_conf_t *conf, const struct kafka_source_config *co
 	       set(conf, "isolation.level", "read_committed") &&
 	       set(conf, "enable.partition.eof", "true") &&
 	       set(conf, "partition.assignment.strategy", "range,roundrobin") &&
-	       set(conf, "allow.auto.create.topics", "false") &&
-	       set_number(conf, "queued.max.messages.kbytes", queue_kb) &&
-	       set_number(conf, "queued.min.messages", queue_messages) &&
-	       /* librdkafka wants it to be no larger than the next one; it is a producer's. */
-	       set_number(conf, "message.max.bytes", FETCH_BYTES_MIN) &&
-	       set_number(conf, "fetch.max.bytes", fetch) &&
-	       set_number(conf, "fetch.message.max.bytes", fetch / 2) &&
+	       set(conf, "allow.auto.create.topics", "false") && set_bounds(conf, config) &&
 	       /* To learn that a broker is back, see kafka_source_on_stats(). */
 	       set(conf, "statistics.interval.ms", "2000");
 }

@@ -195,14 +195,14 @@ static void add_metrics(struct query_bus *bus, const struct cqrs_routes *routes)
 	buf_release(&labels);
 }
 
-bool query_bus_started(struct cqrs_routes *routes, void *self, struct buf *errors)
+bool query_bus_started(struct cqrs_routes *routes, void *self, struct buf *error)
 {
 	routes->self = self;
 	if (self && !routes->error.len) {
 		add_metrics(((struct owner *)routes)->bus, routes);
 		return true;
 	}
-	buf_printf(errors, "module %s: %s\n", routes->module,
-	           routes->error.len ? buf_str(&routes->error) : "start() failed without a reason");
+	buf_puts(error,
+	         routes->error.len ? buf_str(&routes->error) : "start() failed without a reason");
 	return false;
 }

@@ -34,7 +34,7 @@ void query_bus_free(struct query_bus *bus);
  * for good.  NULL: out of memory.
  */
 struct cqrs_routes *query_bus_routes(struct query_bus *bus, const char *module);
-/* False, with the reason in `errors`, if start() returned NULL or a route was not accepted. */
-bool query_bus_started(struct cqrs_routes *routes, void *self, struct buf *errors);
+/* False, with the reason in `error`, if start() returned NULL or a route was not accepted. */
+bool query_bus_started(struct cqrs_routes *routes, void *self, struct buf *error);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What of the process is resident, beyond what it allocated. */
+/* What of the process is resident, beyond what it uses. */
 #include "resident.h"
 
 #include <link.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -33,4 +34,11 @@ static int release(struct dl_phdr_info *library, size_t size, void *arg)
 void resident_release_libraries(void)
 {
 	dl_iterate_phdr(release, NULL);
+}
+
+void resident_give_large_memory_back(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
 }

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What of the process is resident, beyond what it allocated. */
+/* What of the process is resident, beyond what it uses. */
 #ifndef RESIDENT_H
 #define RESIDENT_H
+
+/*
+ * Once, before memory is asked for.  What Kafka sends comes in buffers of megabytes.
+ * The C library keeps those that are freed, and ever larger ones the more it has seen,
+ * unless the size is fixed from which on memory goes back to the system.
+ */
+void resident_give_large_memory_back(void);
 
 /*
  * Lets go of the pages of code and tables of all shared libraries.  Loading and
