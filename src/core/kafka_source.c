@@ -318,16 +318,24 @@ void kafka_source_free(struct kafka_source *source)
 
 /*
  * Stopping takes a partition away from its lane, some time later, and so would
- * do it to one that has been started anew: wait until all have stopped.
+ * do it to one that has been started anew: wait until all have stopped.  False:
+ * nobody knows whether they have.
  */
-void kafka_source_release(struct kafka_source *source)
+static bool stop_all(struct kafka_source *source)
 {
 	rd_kafka_topic_partition_list_t *assignment;
-	forget(&source->fetched);
 	rd_kafka_assign(source->rk, NULL);
 	/* Answered by the thread that stops them, in order of asking. */
-	if (!rd_kafka_assignment(source->rk, &assignment))
-		rd_kafka_topic_partition_list_destroy(assignment);
+	if (rd_kafka_assignment(source->rk, &assignment))
+		return false;
+	rd_kafka_topic_partition_list_destroy(assignment);
+	forget(&source->fetched);
+	return true;
+}
+
+void kafka_source_release(struct kafka_source *source)
+{
+	stop_all(source);
 }
 
 /* What is fetched goes to the lanes; false: not all of it. */
@@ -348,8 +356,10 @@ static bool forward(const struct kafka_source *source)
 
 bool kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
 {
-	if (source->fetched)
-		kafka_source_release(source);
+	if (source->fetched && !stop_all(source)) {
+		log_warning("kafka: cannot begin to fetch: what was fetched has not stopped");
+		return false;
+	}
 	source->fetched = kafka_source_list(source, list, n);
 	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
 	if (!forward(source)) {

@@ -37,7 +37,7 @@ struct kafka_source {
 	bool is_verbose;                          /* `debug` is asked for */
 	atomic_bool doubt;                        /* on_doubt() is to be called */
 	rd_kafka_topic_partition_list_t *given;   /* on_assigned() is still to be called; or NULL */
-	rd_kafka_topic_partition_list_t *fetched; /* NULL: nothing */
+	rd_kafka_topic_partition_list_t *fetched; /* or not known to have stopped; NULL: nothing */
 	struct kafka_resolution *resolution;      /* one at a time */
 };
 
