@@ -47,12 +47,14 @@ int kafka_source_take(struct kafka_source *source, int lane, struct kafka_messag
 	rd_kafka_message_t *messages[TAKE_AT_ONCE];
 	const rd_kafka_topic_t *last = NULL;
 	int topic = -1, taken = 0;
+	size_t bytes = 0;
 	if (max > TAKE_AT_ONCE)
 		max = TAKE_AT_ONCE;
 	ssize_t n =
 	    rd_kafka_consume_batch_queue(source->lanes[lane].queue, 0, messages, (size_t)max);
 	for (ssize_t i = 0; i < n; i++) {
 		rd_kafka_message_t *m = messages[i];
+		bytes += m->len + KAFKA_MESSAGE_OVERHEAD;
 		if (m->rkt != last) {
 			last = m->rkt;
 			topic =
@@ -67,6 +69,7 @@ int kafka_source_take(struct kafka_source *source, int lane, struct kafka_messag
 		if (!known || kind != KAFKA_MESSAGE)
 			rd_kafka_message_destroy(m);
 	}
+	kafka_fetch_taken(&source->lanes[lane], bytes);
 	/* After taking: what was fetched after a sign was taken after it. */
 	kafka_source_tell_doubt(source);
 	/* The poll timer comes back to it: at once would be again and again in the same turn. */

@@ -297,7 +297,7 @@ void kafka_source_free(struct kafka_source *source)
 	if (source->rk)
 		leave_group(source);
 	forget(&source->given);
-	forget(&source->fetched);
+	kafka_fetch_forget(source);
 	if (source->resolution && !kafka_resolution_is_over(source->resolution, CLOSE_US)) {
 		/* librdkafka asks until socket.timeout.ms has passed, a minute and more, and
 		 * must not be destroyed meanwhile: the end of the process is quicker. */
@@ -314,71 +314,7 @@ void kafka_source_free(struct kafka_source *source)
 	free(source);
 }
 
-/* ---- partitions ---- */
-
-/*
- * Stopping takes a partition away from its lane, some time later, and so would
- * do it to one that has been started anew: wait until all have stopped.  False:
- * nobody knows whether they have.
- */
-static bool stop_all(struct kafka_source *source)
-{
-	rd_kafka_topic_partition_list_t *assignment;
-	rd_kafka_assign(source->rk, NULL);
-	/* Answered by the thread that stops them, in order of asking. */
-	if (rd_kafka_assignment(source->rk, &assignment))
-		return false;
-	rd_kafka_topic_partition_list_destroy(assignment);
-	forget(&source->fetched);
-	return true;
-}
-
-void kafka_source_release(struct kafka_source *source)
-{
-	stop_all(source);
-}
-
-/* What is fetched goes to the lanes; false: not all of it. */
-static bool forward(const struct kafka_source *source)
-{
-	for (int i = 0; source->fetched && i < source->fetched->cnt; i++) {
-		const rd_kafka_topic_partition_t *place = &source->fetched->elems[i];
-		rd_kafka_queue_t *partition =
-		    rd_kafka_queue_get_partition(source->rk, place->topic, place->partition);
-		if (!partition)
-			return false;
-		rd_kafka_queue_forward(
-		    partition, source->lanes[place->partition % source->config->lanes].queue);
-		rd_kafka_queue_destroy(partition);
-	}
-	return true;
-}
-
-bool kafka_source_start(struct kafka_source *source, const struct kafka_position *list, size_t n)
-{
-	if (source->fetched && !stop_all(source)) {
-		log_warning("kafka: cannot begin to fetch: what was fetched has not stopped");
-		return false;
-	}
-	source->fetched = kafka_source_list(source, list, n);
-	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
-	if (!forward(source)) {
-		log_warning("kafka: cannot begin to fetch: a partition has no queue");
-		forget(&source->fetched);
-		return false;
-	}
-	rd_kafka_resp_err_t err = rd_kafka_assign(source->rk, source->fetched);
-	if (err)
-		log_warning("kafka: cannot begin to fetch: %s", rd_kafka_err2str(err));
-	return !err;
-}
-
-void kafka_source_stop(struct kafka_source *source, const struct kafka_position *position)
-{
-	rd_kafka_topic_partition_list_t *list = kafka_source_list(source, position, 1);
-	rd_kafka_pause_partitions(source->rk, list);
-	rd_kafka_topic_partition_list_destroy(list);
-}
+/* ---- positions ---- */
 
 void kafka_source_report(struct kafka_source *source, const struct kafka_position *list, size_t n)
 {

@@ -20,6 +20,7 @@ struct kafka_queue {
 	int fd;
 	int lane;        /* -1: the consumer's own queue */
 	bool has_failed; /* it may have messages that could not be taken */
+	size_t taken;    /* bytes, since it was last made sure that there is more to come */
 };
 
 struct kafka_source {
@@ -54,6 +55,12 @@ void kafka_queue_wake(struct kafka_queue *queue);
 void kafka_source_tell_doubt(struct kafka_source *source);
 /* Logs what is wrong with the consumer, or with a topic. */
 void kafka_source_report_error(const rd_kafka_message_t *m);
+
+/* ---- kafka_fetch.c ---- */
+
+void kafka_fetch_forget(struct kafka_source *source);
+/* There is room for so many more bytes in a lane, KAFKA_MESSAGE_OVERHEAD of each message included. */
+void kafka_fetch_taken(struct kafka_queue *lane, size_t bytes);
 
 /* ---- kafka_resolve.c ---- */
 

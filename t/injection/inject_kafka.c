@@ -190,7 +190,7 @@ static bool begin_reading(struct reading *r)
 	                                            .n_topics = 1,
 	                                            .lanes = 2,
 	                                            .session_timeout_us = 6000000,
-	                                            .queue_bytes = 1 << 20};
+	                                            .queue_bytes = 4096}; /* soon full */
 	/* A group of its own: nobody has to be waited for. */
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(group, sizeof group, "g%d-%u-%ld", (int)getpid(), runs++, now.tv_nsec);

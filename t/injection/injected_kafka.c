@@ -46,6 +46,9 @@ INJECT(rd_kafka_resp_err_t, rd_kafka_resume_partitions,
 INJECT(rd_kafka_error_t *, rd_kafka_seek_partitions,
        (rd_kafka_t * rk, rd_kafka_topic_partition_list_t *partitions, int timeout_ms),
        (rk, partitions, timeout_ms), rd_kafka_error_new(REFUSED, "injected"))
+INJECT(rd_kafka_error_t *, rd_kafka_sasl_set_credentials,
+       (rd_kafka_t * rk, const char *username, const char *password), (rk, username, password),
+       rd_kafka_error_new(REFUSED, "injected"))
 INJECT(rd_kafka_resp_err_t, rd_kafka_commit,
        (rd_kafka_t * rk, const rd_kafka_topic_partition_list_t *offsets, int async),
        (rk, offsets, async), REFUSED)

@@ -27,7 +27,7 @@ static struct {
 	enum kafka_kind kind;
 	int32_t partition;
 	int64_t offset;
-} items[4096];
+} items[65536];
 static size_t n_items;
 static struct kafka_range ranges[N];
 static size_t n_ranges;
@@ -84,7 +84,7 @@ static struct kafka_source_config config = {.group = "g",
                                             .n_topics = 1,
                                             .lanes = 2,
                                             .session_timeout_us = 6000000,
-                                            .queue_bytes = 4194304};
+                                            .queue_bytes = 1048576};
 
 static size_t count(enum kafka_kind kind, int32_t partition)
 {
@@ -144,14 +144,14 @@ static void on_sent(struct kafka_record *record, int32_t partition, int64_t offs
 	sent--;
 }
 
-static void produce_to_all(int n)
+static void produce_to_all(int n, const char *value)
 {
 	for (int i = 0; i < n * N; i++) {
 		struct kafka_record *record = calloc(1, sizeof *record);
 		*record = (struct kafka_record){.topic = "t",
 		                                .partition = i % N,
-		                                .value = "v",
-		                                .value_len = 1,
+		                                .value = value,
+		                                .value_len = strlen(value),
 		                                .done = on_sent};
 		ck_assert(kafka_sink_send(sink, record));
 		sent++;
@@ -171,7 +171,7 @@ static void start_at(int64_t offset, size_t n)
 
 START_TEST(is_given_the_partitions_of_its_topics)
 {
-	produce_to_all(10);
+	produce_to_all(10, "v");
 	ck_assert(kafka_source_open(source));
 	run_until(n_assigned == N);
 	for (size_t i = 0; i < N; i++)
@@ -202,7 +202,7 @@ START_TEST(begins_anew_from_elsewhere)
 {
 	start_at(7, N);
 	run_until(count(KAFKA_MESSAGE, 0) == 3 && count(KAFKA_MESSAGE, 3) == 3);
-	produce_to_all(5);
+	produce_to_all(5, "v");
 	run_until(count(KAFKA_MESSAGE, 0) == 8 && count(KAFKA_MESSAGE, 1) == 8 &&
 	          count(KAFKA_MESSAGE, 2) == 8 && count(KAFKA_MESSAGE, 3) == 8);
 	for (int32_t p = 0; p < N; p++)
@@ -214,7 +214,7 @@ START_TEST(fetches_only_what_it_was_told)
 {
 	start_at(0, 2);
 	run_until(count(KAFKA_MESSAGE, 0) == 15 && count(KAFKA_MESSAGE, 1) == 15);
-	produce_to_all(5);
+	produce_to_all(5, "v");
 	run_until(count(KAFKA_MESSAGE, 0) == 20 && count(KAFKA_MESSAGE, 1) == 20);
 	ck_assert_int_eq((int)count(KAFKA_MESSAGE, 2) + (int)count(KAFKA_MESSAGE, 3), 0);
 	/* The other two come in again. */
@@ -264,6 +264,23 @@ START_TEST(knows_what_the_log_has)
 }
 END_TEST
 
+/* Left alone librdkafka would do it after a second; there is room for a thousand messages. */
+START_TEST(a_lane_that_was_full_is_filled_again_at_once)
+{
+	static const char value[] =
+	    "a value of a hundred bytes, so that a fetch brings about as many "
+	    "messages as a lane has room for....";
+	for (int i = 0; i < 10; i++)
+		produce_to_all(1000, value);
+	int64_t begin = loop_now(loop);
+	start_at(20, N);
+	run_until(n_items >= 10000 * N);
+	ck_assert_int_lt(loop_now(loop) - begin, 4000000);
+	for (int32_t p = 0; p < N; p++)
+		ck_assert_int_eq((int)in_order(p, 20), 10000);
+}
+END_TEST
+
 static void begin(void)
 {
 	static struct kafka_sink_config sink_config = {.queue_bytes = 8388608};
@@ -294,6 +311,7 @@ int main(void)
 	tcase_add_test(cases, fetches_only_what_it_was_told);
 	tcase_add_test(cases, says_that_the_log_does_not_have_an_offset);
 	tcase_add_test(cases, knows_what_the_log_has);
+	tcase_add_test(cases, a_lane_that_was_full_is_filled_again_at_once);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_set_fork_status(runner, CK_NOFORK);
