@@ -65,11 +65,12 @@ static void ask_reported(struct kafka_resolution *r)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void ask_times(struct kafka_resolution *r)
+/* All at once: each partition's leader is asked about all that it has of them. */
+static void ask_starts(struct kafka_resolution *r)
 {
 	rd_kafka_topic_partition_list_t *list = kafka_source_list(r->source, r->list, r->n);
 	for (int i = 0; i < list->cnt; i++)
-		list->elems[i].offset = r->start_us / 1000;
+		list->elems[i].offset = r->start_us < 0 ? r->start_us : r->start_us / 1000;
 	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(r->source->rk, list, ASK_MS);
 	for (size_t i = 0; !failed(r, err) && i < r->n; i++) {
 		err = list->elems[i].err;
@@ -82,21 +83,19 @@ static void ask_times(struct kafka_resolution *r)
 			                                       &r->list[i].offset, ASK_MS);
 		}
 	}
+	failed(r, err);
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
 static void *ask(void *arg)
 {
 	struct kafka_resolution *r = arg;
-	if (r->resolved && r->start_us >= 0)
-		ask_times(r);
-	else
+	if (r->resolved) {
+		ask_starts(r);
+	} else {
 		ask_ranges(r);
-	if (r->ranged)
 		ask_reported(r);
-	for (size_t i = 0; r->resolved && r->start_us < 0 && i < r->n; i++)
-		r->list[i].offset =
-		    r->start_us == KAFKA_OFFSET_EARLIEST ? r->ranges[i].first : r->ranges[i].end;
+	}
 	eventfd_write(r->fd, 1);
 	return NULL;
 }
