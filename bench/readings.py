@@ -17,7 +17,7 @@ START = 1_646_352_000  # 2022-03-04T00:00:00Z
 PERIOD = 1000
 SECOND_US = 10**6
 DAY_US = 86_400 * SECOND_US
-BATCH = 10_000  # the default of postgres.write.max_rows
+BATCH = 10_000  # tuples that are sorted at a time, unless more are asked for
 
 EPOCH_2000_US = 946_684_800 * SECOND_US
 COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)

@@ -68,7 +68,7 @@ const struct cqrs_option config_options[] = {
            "how long a query may take, waiting included"),
     NUMBER(INTEGER, "postgres.write.connections", postgres.write.connections, 1, 16, "2",
            "writers; partition p belongs to writer p modulo this"),
-    NUMBER(INTEGER, "postgres.write.max_rows", postgres.write.max_rows, 1, 1000000, "10000",
+    NUMBER(INTEGER, "postgres.write.max_rows", postgres.write.max_rows, 1, 1000000, "30000",
            "rows in one transaction"),
     NUMBER(DURATION, "postgres.write.max_delay", postgres.write.max_delay, 0, 10 * S, "20ms",
            "how long a batch that is not full waits for more"),

@@ -104,7 +104,7 @@ START_TEST(an_empty_file_is_all_defaults)
 	ck_assert_int_eq(core->postgres.read.streams, 2);
 	ck_assert_int_eq(core->postgres.read.timeout, 5000000);
 	ck_assert_int_eq(core->postgres.write.connections, 2);
-	ck_assert_int_eq(core->postgres.write.max_rows, 10000);
+	ck_assert_int_eq(core->postgres.write.max_rows, 30000);
 	ck_assert_int_eq(core->postgres.write.max_delay, 20000);
 	ck_assert_int_eq(core->postgres.write.timeout, 10000000);
 	ck_assert_str_eq(core->http.listen, "127.0.0.1:8080");
