@@ -264,6 +264,10 @@ static int choose(struct cmd *cmd, cmd_fn **run)
 	*run = subcommand->run;
 	cmd->argc -= optind;
 	cmd->argv += optind;
+	if (cmd->argc > 1 && (!strcmp(cmd->argv[1], "--help") || !strcmp(cmd->argv[1], "-h"))) {
+		*run = NULL;
+		return print_help();
+	}
 	return EXIT_CODE_OK;
 }
 
@@ -275,7 +279,7 @@ int command_line_run(int argc, char **argv)
 	if (code || !run)
 		return code;
 	code = choose(&cmd, &run);
-	if (!code)
+	if (!code && run)
 		code = run(&cmd);
 	release(&cmd);
 	return code;

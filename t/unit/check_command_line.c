@@ -98,6 +98,15 @@ START_TEST(helps_with_every_option_of_core_and_modules)
 }
 END_TEST
 
+START_TEST(helps_who_asks_behind_a_command)
+{
+	ck_assert_int_eq(run("audit --help"), EXIT_CODE_OK);
+	says(out, "cqrsd [-c FILE] audit");
+	ck_assert_int_eq(run("offsets -h"), EXIT_CODE_OK);
+	says(out, "64 wrong usage");
+}
+END_TEST
+
 START_TEST(refuses_what_it_does_not_know)
 {
 	static const struct {
@@ -213,6 +222,7 @@ int main(void)
 	tcase_set_timeout(cases, 60);
 	tcase_add_test(cases, prints_its_version_and_abi);
 	tcase_add_test(cases, helps_with_every_option_of_core_and_modules);
+	tcase_add_test(cases, helps_who_asks_behind_a_command);
 	tcase_add_test(cases, refuses_what_it_does_not_know);
 	tcase_add_test(cases, tells_the_mistakes_of_a_file);
 	tcase_add_test(cases, tells_the_mistakes_of_kafka_properties);
