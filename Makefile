@@ -223,7 +223,8 @@ coverage: need-check ## which lines the tests reach, in build/coverage/report.tx
 	@tail -5 build/coverage/report.txt
 
 .PHONY: lint
-lint: need-lint ## clang's warnings, its analyzer, and the layout of the sources
+lint: need-lint ## clang's warnings, its analyzer, the layout of the sources, and the manual page
+	mandoc -Tlint -Wwarning man/cqrsd.1
 	$(MAKE) BUILD=build/clang CC=clang CI=1 all
 	clang-format --dry-run -Werror $(C_FILES)
 	@# unix.Malloc takes what has left a TAILQ for what is still in it; ASan and valgrind see to that.
@@ -277,10 +278,11 @@ bench-instructions: need-check $(BUILD)/instructions ## what the hot parts cost 
 install: all ## respects PREFIX and DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/cqrs \
 		$(DESTDIR)$(PREFIX)/lib/cqrsd/command $(DESTDIR)$(PREFIX)/lib/cqrsd/query \
-		$(DESTDIR)$(PREFIX)/share/doc/cqrsd
+		$(DESTDIR)$(PREFIX)/share/doc/cqrsd $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BUILD)/cqrsd $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/cqrs/*.h $(DESTDIR)$(PREFIX)/include/cqrs
 	install -m 644 etc/cqrs.yaml README.md $(DESTDIR)$(PREFIX)/share/doc/cqrsd
+	install -m 644 man/cqrsd.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	@for so in $(MOD_SO:$(BUILD)/modules/%=%); do \
 		install -m 644 $(BUILD)/modules/$$so $(DESTDIR)$(PREFIX)/lib/cqrsd/$$so; done
 

@@ -65,6 +65,19 @@ def test_help_names_every_option_and_command():
         assert name in done.stdout, name
 
 
+def test_the_manual_page_has_every_command_and_option_of_the_help():
+    usage = run("--help").stdout.split("The configuration file:")[0]
+    page = (EXAMPLE.parents[1] / "man" / "cqrsd.1").read_text()
+    options = set(re.findall(r"(?<![\w`])--?([a-zA-Z][a-z-]*)", usage))
+    commands = set(re.findall(r"^  cqrsd \[-c FILE\] ([a-z][a-z-]*)", usage, re.M))
+    assert {"c", "probe", "dry-run", "H"} <= options
+    assert {"migrate", "offsets"} <= commands
+    for option in options:
+        assert re.search(rf"Fl (?:\w \| |\w , Fl )?{'-' if len(option) > 1 else ''}{option}\b", page), option
+    for command in commands:
+        assert f"Cm {command}" in page, command
+
+
 @pytest.mark.parametrize("arguments", [
     ["--nonsense"], ["-x"], ["nonsense"], ["-c"], ["--probe"], ["-t", "migrate"]], ids=str)
 def test_a_wrong_command_line_is_said_and_exits_64(arguments):
