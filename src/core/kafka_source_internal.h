@@ -59,7 +59,7 @@ void kafka_source_report_error(const rd_kafka_message_t *m);
 /* ---- kafka_fetch.c ---- */
 
 void kafka_fetch_forget(struct kafka_source *source);
-/* There is room for so many more bytes in a lane, KAFKA_MESSAGE_OVERHEAD of each message included. */
+/* There is room for so many more bytes in a lane, KAFKA_MESSAGE_OVERHEAD for each message. */
 void kafka_fetch_taken(struct kafka_queue *lane, size_t bytes);
 
 /* ---- kafka_resolve.c ---- */
