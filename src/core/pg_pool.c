@@ -95,7 +95,6 @@ static void find_metrics(struct pg_side *side, const char *kind, struct metrics 
 	                      "Time from a query to its answer, waiting included", metrics_seconds,
 	                      metrics_n_seconds);
 	buf_release(&labels);
-	metric_set(side->away, side->n);
 }
 
 static bool member_init(struct pg_member *m, struct pg_side *side, const char *kind, int i)
@@ -141,8 +140,12 @@ static bool side_init(struct pg_side *side, struct pg_pool *pool, const char *ki
 	return !side->setup.failed;
 }
 
-static void side_start(struct pg_side *side)
+void pg_side_start(struct pg_side *side)
 {
+	if (side->started)
+		return;
+	side->started = true;
+	metric_set(side->away, side->n);
 	for (int i = 0; i < side->n; i++)
 		pg_conn_start(side->members[i].conn);
 }
@@ -178,8 +181,7 @@ struct pg_pool *pg_pool_new(struct loop *loop, const struct pg_pool_config *conf
 	    !side_init(&pool->queries, pool, "query", config->connections, DEPTH, metrics) ||
 	    !side_init(&pool->streams, pool, "stream", config->streams, 1, metrics))
 		goto fail;
-	side_start(&pool->queries);
-	side_start(&pool->streams);
+	pg_side_start(&pool->queries);
 	return pool;
 fail:
 	pg_pool_free(pool);

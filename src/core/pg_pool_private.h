@@ -37,6 +37,7 @@ struct pg_side {
 	struct pg_pool *pool;
 	struct pg_member *members;
 	int n, n_ready, depth;
+	bool started;
 	struct buf setup;
 	struct pg_query_list waiting;
 	int n_waiting;
@@ -55,6 +56,8 @@ struct pg_pool {
 	bool closing;
 };
 
+/* Connects, unless it has. */
+void pg_side_start(struct pg_side *side);
 /* Gives waiting queries to connections with room. */
 void pg_pool_dispatch(struct pg_side *side);
 /* Ends the group of what was sent to this connection. */

@@ -197,6 +197,7 @@ bool pg_pool_submit(struct pg_pool *pool, struct pg_query *query)
 	query->timed = query->alone = false;
 	query->results = query->tries = 0;
 	query->submitted = loop_now(pool->loop);
+	pg_side_start(side);
 	wait_in_line(query);
 	add_deadline(pool, query);
 	pg_pool_dispatch(side);
