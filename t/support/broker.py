@@ -214,13 +214,16 @@ class KafkaClient:
         return [places.get(i) for i in range(len(places))]
 
     def delete_records(self, topic, partition, before):
-        """As retention does.  This client library has no such call: DeleteRecords, version 0."""
+        """As retention does.  This client library has no such call: DeleteRecords, version 0.
+
+        The answer waits for all replicas, and one that has just come back takes its time.
+        """
         name = topic.encode()
         body = struct.pack(f">i h{len(name)}s i iq i", 1, len(name), name, 1, partition, before,
-                           10000)
+                           30000)
         request = struct.pack(">hhih", 21, 0, 1, -1) + body
         host, port = self.address.split(":")
-        with socket.create_connection((host, int(port)), 10) as s:
+        with socket.create_connection((host, int(port)), 60) as s:
             s.sendall(struct.pack(">i", len(request)) + request)
             with s.makefile("rb") as file:
                 answer = file.read(struct.unpack(">i", file.read(4))[0])
