@@ -276,17 +276,20 @@ bool kafka_source_open(struct kafka_source *source)
 	return true;
 }
 
-static void leave_group(struct kafka_source *source)
+/* False: Kafka owes us an answer. */
+static bool leave_group(struct kafka_source *source)
 {
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(source->rk);
 	int64_t until = loop_now(source->loop) + CLOSE_US;
 	source->closing = true;
 	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(source->rk, queue);
+	while (!error && !rd_kafka_consumer_closed(source->rk) && loop_now(source->loop) < until)
+		rd_kafka_queue_poll_callback(queue, 50);
+	bool left = error || rd_kafka_consumer_closed(source->rk);
 	if (error)
 		rd_kafka_error_destroy(error);
-	while (!rd_kafka_consumer_closed(source->rk) && loop_now(source->loop) < until)
-		rd_kafka_queue_poll_callback(queue, 50);
 	rd_kafka_queue_destroy(queue);
+	return left;
 }
 
 void kafka_source_free(struct kafka_source *source)
@@ -294,13 +297,14 @@ void kafka_source_free(struct kafka_source *source)
 	if (!source)
 		return;
 	timer_free(source->poll);
-	if (source->rk)
-		leave_group(source);
+	bool quiet = !source->rk || leave_group(source);
 	forget(&source->given);
 	kafka_fetch_forget(source);
-	if (source->resolution && !kafka_resolution_is_over(source->resolution, CLOSE_US)) {
-		/* librdkafka asks until socket.timeout.ms has passed, a minute and more, and
-		 * must not be destroyed meanwhile: the end of the process is quicker. */
+	quiet = quiet &&
+	        (!source->resolution || kafka_resolution_is_over(source->resolution, CLOSE_US));
+	if (!quiet) {
+		/* librdkafka waits for it until socket.timeout.ms has passed, a minute and more,
+		 * and must not be destroyed meanwhile: the end of the process is quicker. */
 		log_warning("kafka: brokers owe an answer, which is not waited for");
 		return;
 	}

@@ -156,7 +156,8 @@ def test_another_broker_takes_the_lead(workshop, cqrsd, database, unique):
 class Deaf(Proxy):
     """Requests of one kind do not get through; all that is before and behind them does."""
 
-    LIST_OFFSETS = 2  # as Kafka's protocol numbers them
+    LIST_OFFSETS, OFFSET_COMMIT = 2, 8  # as Kafka's protocol numbers them
+    kinds = {LIST_OFFSETS}
 
     def __init__(self, *arguments):
         self.lost = threading.Event()
@@ -171,7 +172,7 @@ class Deaf(Proxy):
             length, kind = struct.unpack_from(">ih", buffer)
             if len(buffer) < 4 + length:
                 break
-            if kind == self.LIST_OFFSETS:
+            if kind in self.kinds:
                 self.lost.set()
             else:
                 passed += buffer[:4 + length]
@@ -180,12 +181,18 @@ class Deaf(Proxy):
         return passed
 
 
-def test_who_stops_does_not_wait_for_an_answer_of_kafka(workshop, cqrsd, database, unique):
+class DeafToCommits(Deaf):
+    kinds = {Deaf.OFFSET_COMMIT}
+
+
+@pytest.mark.parametrize("network", [Deaf, DeafToCommits])
+def test_who_stops_does_not_wait_for_an_answer_of_kafka(network, workshop, cqrsd, database, unique):
     """librdkafka waits for a minute, and supervisors do not."""
-    broker = Kafka(workshop, heap="256m", ways=1, network=Deaf).start()
+    broker = Kafka(workshop, heap="256m", ways=1, network=network).start()
     try:
         (way,) = broker.ways
         feed = Feed(cqrsd, database, KafkaClient(broker.address), unique)
+        feed.send([1])
         feed.daemon.write(kafka={"brokers": way.address})
         feed.daemon.start(ready=False)
         assert way.lost.wait(PATIENCE)
