@@ -309,7 +309,7 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	buf_printf(&writer->setup,
 	           "SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64 ";"
 	           "SET idle_in_transaction_session_timeout = %" PRId64 ";"
-	           "SET client_min_messages = warning; SET timezone = 'UTC'",
+	           "SET client_min_messages = warning; SET timezone = 'UTC'; SET jit = off",
 	           config->timeout_us / 1000, config->timeout_us / 3000, config->timeout_us / 1000);
 	writer->conn_config = (struct pg_conn_config){
 	    .name = config->name,

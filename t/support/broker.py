@@ -216,7 +216,8 @@ class KafkaClient:
     def delete_records(self, topic, partition, before):
         """As retention does.  This client library has no such call: DeleteRecords, version 0.
 
-        The answer waits for all replicas, and one that has just come back takes its time.
+        The answer waits for replicas, and not for ever for one that has just come back: then it
+        is REQUEST_TIMED_OUT (7), and done where it counts.
         """
         name = topic.encode()
         body = struct.pack(f">i h{len(name)}s i iq i", 1, len(name), name, 1, partition, before,
@@ -228,7 +229,7 @@ class KafkaClient:
             with s.makefile("rb") as file:
                 answer = file.read(struct.unpack(">i", file.read(4))[0])
         (error,) = struct.unpack(">h", answer[-2:])
-        assert error == 0, f"DeleteRecords: error {error}"
+        assert error in (0, 7), f"DeleteRecords: error {error}"
 
     def watermarks(self, topic, partition=0):
         """(first offset, next offset)."""
