@@ -65,6 +65,7 @@ class Topic:
         daemon.start(ready=False)
         first = wait_until(lambda: self.done(daemon, database), 60, "the first batch", 0.005)
         pid = daemon.process.pid
+        demand(first < self.messages, "all of it came in one batch: more would have to be sent")
         begin, worked = time.monotonic(), processor_time(pid)
         wait_until(lambda: self.done(daemon, database) == self.messages, 300,
                    lambda: f"all is stored; {daemon.reasons()}", 0.01)

@@ -129,7 +129,7 @@ def test_a_benchmark_runs_and_leaves_nothing_behind(workshop, tmp_path):
     scratch, path = workshop.directory("bench"), tmp_path / "bench.json"
     scratch.chmod(0o711)  # user postgres must come through
     done = subprocess.run(
-        [str(BENCH), "ingest", "ingest-duplicates", "--scale", "0.002", "--rounds", "2",
+        [str(BENCH), "ingest", "ingest-duplicates", "--scale", "0.1", "--rounds", "2",
          "--json", str(path)],
         env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -150,7 +150,7 @@ def test_a_benchmark_runs_and_leaves_nothing_behind(workshop, tmp_path):
 def test_a_benchmark_ends_when_its_time_is_up(tmp_path):
     path = tmp_path / "bench.json"
     done = subprocess.run(
-        [str(BENCH), "ingest", "--minutes", "0.4", "--rounds", "1000", "--scale", "0.002",
+        [str(BENCH), "ingest", "--minutes", "0.4", "--rounds", "1000", "--scale", "0.01",
          "--json", str(path)], capture_output=True, text=True, timeout=300)
     assert "minutes are over" in done.stderr
     document = json.loads(path.read_text())

@@ -268,7 +268,8 @@ def test_a_failover_to_a_standby(workshop, cqrsd, own_postgres, kafka, unique):
             "host=.*? port=.*? ",
             f"host=127.0.0.1,127.0.0.1 port={standby.port},{primary.port} ", dsn)})
         with world:
-            wait_until(lambda: standby.query("cqrs", "SELECT count(*) FROM sensor_data")[0][0] > 0,
+            wait_until(lambda: standby.query("cqrs", "SELECT to_regclass('sensor_data')")[0][0] and
+                       standby.query("cqrs", "SELECT count(*) FROM sensor_data")[0][0] > 0,
                        60, "the standby follows")
             # What is shut down in order has sent all of it.
             with between(lambda: primary.stop("fast"), standby.promote):

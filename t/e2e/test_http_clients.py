@@ -241,6 +241,7 @@ REQUEST = (b"POST /api/v1/sensors?x=%20y HTTP/1.1\r\nHost: a\r\nTransfer-Encodin
 @pytest.mark.parametrize("leave", [reset, socket.socket.close], ids=["reset", "closed"])
 def test_connections_that_end_at_any_byte(start, leave):
     daemon = start()
+    daemon.get("/api/v1/sensor-data", accept="application/x-ndjson")  # connects, the first time
     is_served(daemon)
     wait_until(lambda: connections(daemon) == 0, 30)
     descriptors = daemon.metrics().value("process_open_fds")
