@@ -6,14 +6,7 @@
 
 #include <string.h>
 
-#define LANE_SHARE 4 /* so often is it fetched for a lane while a full one is taken */
-
-void kafka_fetch_forget(struct kafka_source *source)
-{
-	if (source->fetched)
-		rd_kafka_topic_partition_list_destroy(source->fetched);
-	source->fetched = NULL;
-}
+#define SHARES 4 /* of a lane: after each that is taken librdkafka is told of the room */
 
 /* ---- which partitions ---- */
 
@@ -30,7 +23,7 @@ static bool stop_all(struct kafka_source *source)
 	if (rd_kafka_assignment(source->rk, &assignment))
 		return false;
 	rd_kafka_topic_partition_list_destroy(assignment);
-	kafka_fetch_forget(source);
+	kafka_list_forget(&source->fetched);
 	return true;
 }
 
@@ -65,7 +58,7 @@ bool kafka_source_start(struct kafka_source *source, const struct kafka_position
 	/* Before the assignment: what is fetched must not come to the consumer's own queue. */
 	if (!forward(source)) {
 		log_warning("kafka: cannot begin to fetch: a partition has no queue");
-		kafka_fetch_forget(source);
+		kafka_list_forget(&source->fetched);
 		return false;
 	}
 	rd_kafka_resp_err_t err = rd_kafka_assign(source->rk, source->fetched);
@@ -93,10 +86,11 @@ static const char *property(const struct kafka_source *source, const char *name)
 }
 
 /*
- * A thread of librdkafka 2.0 that finds all its lanes full looks at them again
- * only after a second (fetch.queue.backoff.ms is of a later version), in which a
- * lane is empty long before.  There is no call to wake it; giving it the
- * credentials that it has does nothing else.
+ * A thread of librdkafka 2.0 that finds all its lanes full looks at them again only
+ * after a second (its issue 2879; fetch.queue.backoff.ms is of a later version), in
+ * which a lane is empty long before.  It has no call to wake a thread.  This one
+ * does, and nothing else when the credentials are those that it has, or empty
+ * where none are asked for.
  */
 static void wake(const struct kafka_source *source)
 {
@@ -110,7 +104,7 @@ void kafka_fetch_taken(struct kafka_queue *lane, size_t bytes)
 {
 	const struct kafka_source_config *config = lane->source->config;
 	lane->taken += bytes;
-	if (lane->taken < (size_t)(config->queue_bytes / config->lanes) / LANE_SHARE)
+	if (lane->taken < (size_t)(config->queue_bytes / config->lanes) / SHARES)
 		return;
 	lane->taken = 0;
 	wake(lane->source);

@@ -72,7 +72,7 @@ static void ask_starts(struct kafka_resolution *r)
 	for (int i = 0; i < list->cnt; i++)
 		list->elems[i].offset = r->start_us < 0 ? r->start_us : r->start_us / 1000;
 	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(r->source->rk, list, ASK_MS);
-	for (size_t i = 0; !failed(r, err) && i < r->n; i++) {
+	for (size_t i = 0; !err && i < r->n; i++) {
 		err = list->elems[i].err;
 		r->list[i].offset = list->elems[i].offset;
 		/* No message that late: it begins at the end. */

@@ -75,7 +75,7 @@ static size_t positions(const struct kafka_source *source,
 	return n;
 }
 
-static void forget(rd_kafka_topic_partition_list_t **list)
+void kafka_list_forget(rd_kafka_topic_partition_list_t **list)
 {
 	if (*list)
 		rd_kafka_topic_partition_list_destroy(*list);
@@ -94,7 +94,7 @@ static void tell_assigned(struct kafka_source *source)
 	for (size_t i = 0; i < n; i++)
 		given[i].offset = KAFKA_OFFSET_UNKNOWN;
 	if (source->events->on_assigned(source->owner, given, n))
-		forget(&source->given);
+		kafka_list_forget(&source->given);
 	free(given);
 }
 
@@ -102,7 +102,7 @@ void kafka_source_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                                rd_kafka_topic_partition_list_t *list, void *opaque)
 {
 	struct kafka_source *source = opaque;
-	forget(&source->given);
+	kafka_list_forget(&source->given);
 	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !source->closing) {
 		if (source->brokers_down)
 			report_brokers(source, NULL);
@@ -298,8 +298,8 @@ void kafka_source_free(struct kafka_source *source)
 		return;
 	timer_free(source->poll);
 	bool quiet = !source->rk || leave_group(source);
-	forget(&source->given);
-	kafka_fetch_forget(source);
+	kafka_list_forget(&source->given);
+	kafka_list_forget(&source->fetched);
 	quiet = quiet &&
 	        (!source->resolution || kafka_resolution_is_over(source->resolution, CLOSE_US));
 	if (!quiet) {

@@ -90,7 +90,10 @@ struct kafka_source_config {
 /* Borrows `config` for good; NULL after logging why. */
 struct kafka_source *kafka_source_new(struct loop *loop, const struct kafka_source_config *config,
                                       const struct kafka_source_events *events, void *owner);
-/* Leaves the group and waits for it, for some seconds at most. */
+/*
+ * Leaves the group and waits for it, for some seconds at most.  If brokers owe an
+ * answer by then, which is logged, librdkafka lives until the process ends.
+ */
 void kafka_source_free(struct kafka_source *source);
 /* Subscribes. */
 bool kafka_source_open(struct kafka_source *source);

@@ -63,7 +63,9 @@ static bool set_defaults(rd_kafka_conf_t *conf)
 	       set(conf, "reconnect.backoff.max.ms", "2000") &&
 	       /* Topics made and partitions added later are found within seconds. */
 	       set(conf, "topic.metadata.refresh.interval.ms", "5000") &&
-	       set(conf, "fetch.wait.max.ms", "100") && set(conf, "fetch.error.backoff.ms", "20");
+	       set(conf, "fetch.wait.max.ms", "100") &&
+	       /* After an error of one partition, such as a change of its leader. */
+	       set(conf, "fetch.error.backoff.ms", "20");
 }
 
 static int64_t within(int64_t n, int64_t low, int64_t high)

@@ -20,7 +20,7 @@ struct kafka_queue {
 	int fd;
 	int lane;        /* -1: the consumer's own queue */
 	bool has_failed; /* it may have messages that could not be taken */
-	size_t taken;    /* bytes, since it was last made sure that there is more to come */
+	size_t taken;    /* bytes, since librdkafka was last told that there is room */
 };
 
 struct kafka_source {
@@ -53,13 +53,14 @@ int kafka_source_on_stats(rd_kafka_t *rk, char *json, size_t len, void *opaque);
 void kafka_queue_wake(struct kafka_queue *queue);
 /* Calls on_doubt() if there was a sign; to be asked after what came was taken. */
 void kafka_source_tell_doubt(struct kafka_source *source);
+/* Frees a list, if there is one, and sets it to NULL. */
+void kafka_list_forget(rd_kafka_topic_partition_list_t **list);
 /* Logs what is wrong with the consumer, or with a topic. */
 void kafka_source_report_error(const rd_kafka_message_t *m);
 
 /* ---- kafka_fetch.c ---- */
 
-void kafka_fetch_forget(struct kafka_source *source);
-/* There is room for so many more bytes in a lane, KAFKA_MESSAGE_OVERHEAD for each message. */
+/* So many bytes were taken from a lane, KAFKA_MESSAGE_OVERHEAD for each message included. */
 void kafka_fetch_taken(struct kafka_queue *lane, size_t bytes);
 
 /* ---- kafka_resolve.c ---- */

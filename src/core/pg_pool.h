@@ -4,9 +4,9 @@
  *
  * Queries wait in one queue in order of arrival, are pipelined over the
  * connections with one Sync per turn of the loop, and have a deadline that
- * includes the waiting.  A second small set of connections serves streams,
- * one each, and is made for the first of them.  Everything happens in the event loop; nothing
- * blocks.
+ * includes the waiting.  A second small set of connections, made for the first
+ * stream, serves streams, one each.  Everything happens in the event loop;
+ * nothing blocks.
  */
 #ifndef PG_POOL_H
 #define PG_POOL_H

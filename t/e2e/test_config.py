@@ -73,7 +73,8 @@ def test_the_manual_page_has_every_command_and_option_of_the_help():
     assert {"c", "probe", "dry-run", "H"} <= options
     assert {"migrate", "offsets"} <= commands
     for option in options:
-        assert re.search(rf"Fl (?:\w \| |\w , Fl )?{'-' if len(option) > 1 else ''}{option}\b", page), option
+        flag = option if len(option) == 1 else f"-{option}"
+        assert re.search(rf"Fl (?:\w \| |\w , Fl )?{flag}\b", page), option
     for command in commands:
         assert f"Cm {command}" in page, command
 
