@@ -152,9 +152,10 @@ static void read_rows(struct audit *audit, const PGresult *answer)
 
 void audit_judge_answer(struct audit *audit, const PGresult *answer)
 {
-	if (!strcmp(PQfname(answer, 0), "cqrs_table"))
+	const char *first = PQfname(answer, 0);
+	if (!strcmp(first, "cqrs_table"))
 		read_rows(audit, answer);
-	else
+	else if (!strcmp(first, "topic"))
 		read_letters(audit, answer);
 }
 

@@ -49,6 +49,48 @@ static void add_lookup(struct buf *sql, const struct cqrs_table *table)
 	}
 }
 
+/*
+ * The times of the rows are within bounds, which the server knows before it looks: of a
+ * table with many partitions it then opens few.
+ */
+static bool is_bounded(const struct cqrs_column *c)
+{
+	return c->key && c->type == CQRS_TIMESTAMPTZ;
+}
+
+static void add_bound(struct buf *sql, const struct cqrs_table *table, const char *which,
+                      const struct cqrs_column *c)
+{
+	buf_printf(sql, "'cqrs.%s_%d_%d'", which, table->index, (int)(c - table->def->columns));
+}
+
+static void add_bounds(struct buf *sql, const struct cqrs_table *table)
+{
+	static const char *const which[] = {"min", "max"};
+	for (const struct cqrs_column *c = table->def->columns; c->name; c++)
+		for (int i = 0; is_bounded(c) && i < 2; i++) {
+			buf_puts(sql, "SELECT set_config(");
+			add_bound(sql, table, which[i], c);
+			buf_printf(sql, ", %s(", which[i]);
+			pg_add_identifier(sql, c->name);
+			buf_printf(sql, ")::text, true) FROM cqrs_audit_%d;", table->index);
+		}
+}
+
+static void add_within_bounds(struct buf *sql, const struct cqrs_table *table)
+{
+	for (const struct cqrs_column *c = table->def->columns; c->name; c++) {
+		if (!is_bounded(c))
+			continue;
+		add_name(sql, " AND t.", c->name);
+		buf_puts(sql, " BETWEEN current_setting(");
+		add_bound(sql, table, "min", c);
+		buf_puts(sql, ")::timestamptz AND current_setting(");
+		add_bound(sql, table, "max", c);
+		buf_puts(sql, ")::timestamptz");
+	}
+}
+
 /* Whether the row that is there has other values than the one that was asked for. */
 static void add_difference(struct buf *sql, const struct cqrs_table *table)
 {
@@ -68,6 +110,7 @@ static void add_question(struct buf *sql, const struct cqrs_table *table)
 	add_difference(sql, table);
 	buf_printf(sql, " FROM cqrs_audit_%d s JOIN %s t", table->index, table->name);
 	add_lookup(sql, table);
+	add_within_bounds(sql, table);
 	buf_putc(sql, ';');
 }
 
@@ -179,8 +222,10 @@ void audit_compare_sql(struct audit *audit)
 	/* First, since what has a dead letter is not looked for in the tables. */
 	add_letters(audit, sql);
 	for (int i = 0; i < batch->n_tables; i++)
-		if (batch->tables[i].n)
+		if (batch->tables[i].n) {
+			add_bounds(sql, batch->tables[i].table);
 			add_question(sql, batch->tables[i].table);
+		}
 	buf_puts(sql, "COMMIT");
 }
 

@@ -15,7 +15,6 @@ def restart(scene, rng, low=0.0, high=0.0):
     how = "stopped" if sig == signal.SIGTERM else "kill -9"
     broker = rng.choice(scene.kafka.brokers)
     with scene.broker_lock, scene.timeline.span(f"kafka {broker.node}", how, "restarts of Kafka"):
-        scene.broker_kills += sig == signal.SIGKILL
         broker.stop(sig)
         try:
             scene.wait(rng.uniform(low, high))

@@ -92,7 +92,6 @@ class Loner:
     def retention(self, count, before):
         """So many are sent, and those below an offset are deleted."""
         first, position = self.end, self.position_for_sure()
-        kills = self.scene.broker_kills
         numbers = self.send(count)
         leader = self.scene.client.leader(self.topic)
         address = self.scene.kafka.brokers[leader - 1].address
@@ -100,7 +99,7 @@ class Loner:
         self.expected += [n for i, n in enumerate(numbers) if first + i >= before]
         if before > position:
             self.gaps.append((position, before, "deleted"))
-            self.deleted = kills, [n for i, n in enumerate(numbers) if first + i < before]
+            self.deleted = [n for i, n in enumerate(numbers) if first + i < before]
 
     def remake(self, count):
         position = self.position_for_sure()
@@ -115,12 +114,13 @@ class Loner:
 
     def pass_deleted(self):
         """It stands behind the gap, if there is one: a broker that is killed forgets deletions
-        of the last minute, and has all of it again.
+        of the last minute, one that takes over before it has heard of them never knew, and then
+        all is there again.  Who has passed over it without a gap is found by what is stored.
         """
         if not self.deleted:
             return
-        (kills, numbers), self.deleted = self.deleted, None
-        if self.scene.broker_kills > kills and len(self.recorded_gaps()) < len(self.gaps):
+        numbers, self.deleted = self.deleted, None
+        if len(self.recorded_gaps()) < len(self.gaps):
             self.gaps.pop()
             self.expected = sorted(self.expected + numbers)
             self.scene.timeline.say("loner", "what was deleted is there again")

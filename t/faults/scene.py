@@ -133,7 +133,6 @@ class Scene:
         self.ending = threading.Event()
         self.server_lock = threading.Lock()  # PostgreSQL's life
         self.broker_lock = threading.Lock()
-        self.broker_kills = 0
         self.partitions = PARTITIONS
         self.database = f"cqrs_{seed}"
         self.topics = {"readings": f"readings-{seed}", "sensors": f"sensors-{seed}"}
