@@ -17,9 +17,13 @@ BINARY = BUILD / "cqrsd"
 WRAPPER = shlex.split(os.environ.get("CQRSD_WRAPPER", ""))
 
 
+def has_sanitizer():
+    return BINARY.exists() and b"__asan_init" in BINARY.read_bytes()
+
+
 def is_instrumented():
     """Under a sanitizer or another program: then memory is not what users will see."""
-    return bool(WRAPPER) or BINARY.exists() and b"__asan_init" in BINARY.read_bytes()
+    return bool(WRAPPER) or has_sanitizer()
 
 
 def run(*arguments, input=None, env=None, timeout=30, cwd=None):

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 
+from .daemon import has_sanitizer
 from .workshop import REPOSITORY
 
 
@@ -20,14 +21,23 @@ def build(workshop, name):
     return path
 
 
+def preload(*libraries):
+    """The value of LD_PRELOAD; a sanitizer's runtime wants to be the first."""
+    if has_sanitizer():
+        found = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True,
+                               text=True, check=True)
+        libraries = found.stdout.strip(), *libraries
+    return ":".join(map(str, libraries))
+
+
 class Shim:
     """One library and its control file: numbers of 64 bits that both sides see."""
 
     def __init__(self, workshop, name):
         path = workshop.directory(name) / "control"
         path.write_bytes(bytes(16))
-        self.env = {**os.environ, "LD_PRELOAD": str(build(workshop, name)),
-                    name.upper(): str(path)}
+        self.library = build(workshop, name)
+        self.env = {**os.environ, "LD_PRELOAD": preload(self.library), name.upper(): str(path)}
         with open(path, "r+b") as file:
             self.memory = mmap.mmap(file.fileno(), 16)
 
@@ -44,4 +54,4 @@ def together(*shims):
     env = dict(os.environ)
     for shim in shims:
         env.update((name, value) for name, value in shim.env.items() if name not in env)
-    return {**env, "LD_PRELOAD": ":".join(shim.env["LD_PRELOAD"] for shim in shims)}
+    return {**env, "LD_PRELOAD": preload(*(shim.library for shim in shims))}
