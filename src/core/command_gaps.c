@@ -25,6 +25,8 @@
 	200000           /* between a doubt and the question, for brokers that just changed roles \
 	                  */
 #define AGAIN_US 1000000 /* the brokers did not know */
+/* How long Kafka may take to forget what it was told of a topic that was deleted. */
+#define FORGET_US 5000000
 
 /* ---- out of the lane ---- */
 
@@ -33,6 +35,7 @@ static void doubt(struct command_bus *bus, struct partition *partition)
 	if (partition->state != PARTITION_ACTIVE && partition->state != PARTITION_CHECKING)
 		return;
 	partition->state = PARTITION_DOUBTED;
+	partition->short_since = 0;
 	if (!timer_is_armed(bus->doubt_timer))
 		timer_arm(bus->doubt_timer, DOUBT_US);
 }
@@ -95,10 +98,29 @@ static void locate(struct command_bus *bus, struct partition *partition)
 	positions_locate(bus);
 }
 
+/* A log that ends too early and seems to be ours may be one of which Kafka has not forgotten yet
+ * what it was told of the one before: that is looked at for a while. */
+static bool is_to_be_seen(struct command_bus *bus, struct partition *partition,
+                          const struct kafka_range *range)
+{
+	int64_t now = loop_now(bus->loop);
+	if (partition->is_other || !range->reported || !range->end ||
+	    partition->position.offset <= range->end)
+		return false;
+	if (!partition->short_since)
+		partition->short_since = now;
+	if (now - partition->short_since >= FORGET_US)
+		return false;
+	timer_arm(bus->doubt_timer, AGAIN_US);
+	return true;
+}
+
 static void judge(struct command_bus *bus, struct partition *partition,
                   const struct kafka_range *range)
 {
 	int64_t next = partition->position.offset;
+	if (is_to_be_seen(bus, partition, range))
+		return;
 	partition->first = range->first;
 	if (!partition->is_other && next >= range->first && next <= range->end) {
 		locate(bus, partition);
@@ -109,7 +131,8 @@ static void judge(struct command_bus *bus, struct partition *partition,
 	partition->resume = range->first;
 	if (!partition->is_other && next < range->first) {
 		partition->reason = GAP_DELETED;
-	} else if (!partition->is_other && range->reported) {
+	} else if (!partition->is_other && range->reported && range->end) {
+		/* Of one that has nothing at all, what comes is another. */
 		partition->reason = GAP_TRUNCATED;
 		partition->resume = range->end;
 	}

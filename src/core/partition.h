@@ -48,6 +48,7 @@ struct partition {
 	int64_t mark;     /* of the message before `position`, if it is known (`has_mark`) */
 	bool has_mark;
 	bool is_other;          /* there is another message in its place */
+	int64_t short_since;    /* DOUBTED: when its log was seen to end too early; 0: it was not */
 	int64_t first;          /* where the log began when the brokers were asked; 0: or not yet */
 	enum gap_reason reason; /* GAP, HALTED */
 	int64_t resume;         /* GAP, HALTED: where reading could go on */

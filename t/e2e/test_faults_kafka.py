@@ -7,6 +7,7 @@ import struct
 import threading
 from contextlib import closing
 
+import confluent_kafka
 import psycopg2
 import pytest
 
@@ -384,6 +385,25 @@ def test_a_topic_made_anew_is_another(size, feed):
     f.wait_stored([*range(10), *new])
     assert f.gaps() == [(0, 10, 0, "restarted", "halt", True)]
     assert f.metric("cqrsd_kafka_gap_messages_total") == 0
+
+
+@pytest.mark.parametrize("size, to, reason", [(0, 0, "restarted"), (5, 5, "truncated")])
+def test_a_topic_made_anew_of_which_kafka_remembers_the_one_before(size, to, reason, feed):
+    """The group's coordinator was away when it was deleted, and still has its offsets."""
+    f = feed(on_gap="continue")
+    f.daemon.start(timeout=PATIENCE)
+    f.send(range(10))
+    f.wait_stored(range(10))
+    f.daemon.stop()
+    f.remake()
+    f.send(range(100, 100 + size))
+    member = confluent_kafka.Consumer({**f.kafka.settings, "group.id": f.group})
+    member.commit(offsets=[confluent_kafka.TopicPartition(f.topic, 0, 10)], asynchronous=False)
+    member.close()
+    f.daemon.start(timeout=PATIENCE)
+    wait_until(lambda: f.gaps() == [(0, 10, to, reason, "continue", True)], PATIENCE, f.gaps)
+    f.send(range(200, 205))
+    f.wait_stored([*range(10), *range(200, 205)])
 
 
 @pytest.mark.parametrize("count", [5, 25])
