@@ -157,6 +157,7 @@ void audit_judge_answer(struct audit *audit, const PGresult *answer)
 		read_rows(audit, answer);
 	else if (!strcmp(first, "topic"))
 		read_letters(audit, answer);
+	/* Or it says how the bounds were set. */
 }
 
 /* ---- counting ---- */

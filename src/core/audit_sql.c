@@ -50,8 +50,8 @@ static void add_lookup(struct buf *sql, const struct cqrs_table *table)
 }
 
 /*
- * The times of the rows are within bounds, which the server knows before it looks: of a
- * table with many partitions it then opens few.
+ * The times in the key are within bounds, which are settings of the transaction: such the server
+ * knows before it looks, and of a table with many partitions it opens few.
  */
 static bool is_bounded(const struct cqrs_column *c)
 {
@@ -64,17 +64,28 @@ static void add_bound(struct buf *sql, const struct cqrs_table *table, const cha
 	buf_printf(sql, "'cqrs.%s_%d_%d'", which, table->index, (int)(c - table->def->columns));
 }
 
-static void add_bounds(struct buf *sql, const struct cqrs_table *table)
+/* Without any time nothing can be found: that is what infinity stands for. */
+static void set_bound(struct buf *sql, const struct cqrs_table *table, const char *which,
+                      const struct cqrs_column *c)
 {
-	static const char *const which[] = {"min", "max"};
-	for (const struct cqrs_column *c = table->def->columns; c->name; c++)
-		for (int i = 0; is_bounded(c) && i < 2; i++) {
-			buf_puts(sql, "SELECT set_config(");
-			add_bound(sql, table, which[i], c);
-			buf_printf(sql, ", %s(", which[i]);
-			pg_add_identifier(sql, c->name);
-			buf_printf(sql, ")::text, true) FROM cqrs_audit_%d;", table->index);
-		}
+	buf_puts(sql, "set_config(");
+	add_bound(sql, table, which, c);
+	buf_printf(sql, ", coalesce(%s(", which);
+	pg_add_identifier(sql, c->name);
+	buf_puts(sql, "), 'infinity')::text, true)");
+}
+
+static void set_bounds(struct buf *sql, const struct cqrs_table *table)
+{
+	for (const struct cqrs_column *c = table->def->columns; c->name; c++) {
+		if (!is_bounded(c))
+			continue;
+		buf_puts(sql, "SELECT ");
+		set_bound(sql, table, "min", c);
+		buf_puts(sql, ", ");
+		set_bound(sql, table, "max", c);
+		buf_printf(sql, " FROM cqrs_audit_%d;", table->index);
+	}
 }
 
 static void add_within_bounds(struct buf *sql, const struct cqrs_table *table)
@@ -223,7 +234,7 @@ void audit_compare_sql(struct audit *audit)
 	add_letters(audit, sql);
 	for (int i = 0; i < batch->n_tables; i++)
 		if (batch->tables[i].n) {
-			add_bounds(sql, batch->tables[i].table);
+			set_bounds(sql, batch->tables[i].table);
 			add_question(sql, batch->tables[i].table);
 		}
 	buf_puts(sql, "COMMIT");

@@ -25,7 +25,7 @@
 	200000           /* between a doubt and the question, for brokers that just changed roles \
 	                  */
 #define AGAIN_US 1000000 /* the brokers did not know */
-/* How long Kafka may take to forget what it was told of a topic that was deleted. */
+/* so long may Kafka take to forget what it was told of a topic that was deleted */
 #define FORGET_US 5000000
 
 /* ---- out of the lane ---- */
@@ -98,14 +98,20 @@ static void locate(struct command_bus *bus, struct partition *partition)
 	positions_locate(bus);
 }
 
-/* A log that ends too early and seems to be ours may be one of which Kafka has not forgotten yet
- * what it was told of the one before: that is looked at for a while. */
+/* It ends too early, and what we told of it is known.  Of one that has nothing at all, what comes
+ * is another. */
+static bool has_lost_its_end(const struct partition *partition, const struct kafka_range *range)
+{
+	return !partition->is_other && range->reported && range->end &&
+	       partition->position.offset > range->end;
+}
+
+/* Kafka may not have forgotten yet what it was told of a topic that was deleted and made anew. */
 static bool is_to_be_seen(struct command_bus *bus, struct partition *partition,
                           const struct kafka_range *range)
 {
 	int64_t now = loop_now(bus->loop);
-	if (partition->is_other || !range->reported || !range->end ||
-	    partition->position.offset <= range->end)
+	if (!has_lost_its_end(partition, range))
 		return false;
 	if (!partition->short_since)
 		partition->short_since = now;
@@ -131,8 +137,7 @@ static void judge(struct command_bus *bus, struct partition *partition,
 	partition->resume = range->first;
 	if (!partition->is_other && next < range->first) {
 		partition->reason = GAP_DELETED;
-	} else if (!partition->is_other && range->reported && range->end) {
-		/* Of one that has nothing at all, what comes is another. */
+	} else if (has_lost_its_end(partition, range)) {
 		partition->reason = GAP_TRUNCATED;
 		partition->resume = range->end;
 	}
