@@ -19,6 +19,7 @@ struct cqrs_setup;     /* the module while it starts */
 struct cqrs_batch;     /* collects the effects of the message at hand */
 struct cqrs_table;     /* a declared table */
 struct cqrs_statement; /* a declared statement */
+struct cqrs_decision;  /* a declared function that decides */
 
 struct cqrs_header {
 	const char *name;
@@ -39,6 +40,13 @@ struct cqrs_message {
 	const struct cqrs_header *headers;
 	size_t n_headers;
 };
+
+/*
+ * The core itself reads two headers.  `command-id`, a UUID, makes a message a
+ * command: what becomes of it is kept in cqrs.outcomes, and a message with the same
+ * id is not applied again, whatever its module asks for.  `prefer: wait` says that
+ * somebody waits for the outcome: then a refusal of the message is no dead letter.
+ */
 
 /*
  * Decides one message.  Called once for each message in the order of its
@@ -96,6 +104,19 @@ CQRS_EXPORT struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup
                                                         const enum cqrs_type *types, size_t n);
 
 /*
+ * `function` ("apply" or "schema.apply") is a function of the database with 1 to
+ * CQRS_PARAMS_DECIDED parameters of these types, which are no arrays, that RETURNS
+ * cqrs.outcome (status smallint, reason text, body jsonb; sql/007-commands.sql).  It
+ * decides a command by what is stored, does it, and may publish by cqrs.publish().
+ * For what a client did wrong it returns a status from 400 on, having changed
+ * nothing, and raises no error.  Both are borrowed until stop().
+ */
+#define CQRS_PARAMS_DECIDED 32
+CQRS_EXPORT struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup,
+                                                      const char *function,
+                                                      const enum cqrs_type *types, size_t n);
+
+/*
  * Runs `sql`, which has no parameters, in a transaction of its own soon after
  * the start and then every `period_us` (at least a second); a failure is logged and tried again
  * next time.  `sql` is copied.
@@ -137,6 +158,15 @@ CQRS_EXPORT void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statem
                               const struct cqrs_value *params, int64_t rows, const char *reason);
 
 /*
+ * Asks the database about the message as a whole, at most once.  Decisions are made
+ * in the order of messages, and of statements, those that follow each other by one
+ * call of the database.  A status from 400 on refuses the message; what the function
+ * raises does, too.  The outcome has what it says.
+ */
+CQRS_EXPORT void cqrs_decide(struct cqrs_batch *batch, const struct cqrs_decision *decision,
+                             const struct cqrs_value *params);
+
+/*
  * Queues a statement that prepares the ground for this message and others: a
  * partition, a row that others refer to.  It must be harmless to repeat, and
  * stays in the batch when the message that asked for it is refused.  It runs
@@ -161,8 +191,14 @@ CQRS_EXPORT bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number
 CQRS_EXPORT void cqrs_publish(struct cqrs_batch *batch, const char *topic, const char *key,
                               const char *json);
 
-/* Refuses the message: all its effects are dropped and it becomes a dead letter. */
+/*
+ * Refuses the message: all its effects are dropped and it becomes a dead letter.
+ * The outcome of a command has `status`, an HTTP status from 400 to 499; 422 for
+ * cqrs_refuse().
+ */
 CQRS_EXPORT void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...) CQRS_PRINTF(2, 3);
+CQRS_EXPORT void cqrs_refuse_status(struct cqrs_batch *batch, int status, const char *fmt, ...)
+    CQRS_PRINTF(3, 4);
 
 /* Memory is out: nothing is kept of the message, which is no fault of its, and it is decided again
  * later. */

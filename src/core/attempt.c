@@ -2,6 +2,7 @@
 /* One try to store a range of a batch: what is alive in it, in which order. */
 #include "attempt.h"
 
+#include "batch_command.h"
 #include "batch_internal.h"
 
 #include <stdlib.h>
@@ -10,9 +11,9 @@ bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char 
 {
 	*attempt = (struct attempt){.batch = batch, .group = group};
 	attempt->tables = calloc((size_t)batch->n_tables + 1, sizeof *attempt->tables);
-	attempt->cap_copies = batch->n_tables + 2;
+	attempt->cap_copies = batch->n_tables + 3;
 	attempt->copies = calloc((size_t)attempt->cap_copies, sizeof *attempt->copies);
-	if (attempt->tables && attempt->copies)
+	if (attempt->tables && attempt->copies && batch_find_repeated(batch))
 		return true;
 	attempt_release(attempt);
 	return false;
@@ -138,6 +139,7 @@ bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, unsig
 		if (!choose_rows(attempt, i))
 			return false;
 	attempt->way = choose_way(attempt, way);
+	attempt_choose_commands(attempt);
 	for (size_t i = 0; i < batch->n_events; i++)
 		attempt->n_events += is_alive(attempt, batch->events[i].element);
 	for (size_t i = 0; i < batch->n_refusals; i++)
@@ -150,7 +152,7 @@ bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal)
 	const struct cqrs_batch *batch = attempt->batch;
 	uint32_t element = batch->refusals[refusal].element;
 	return in_range(attempt, batch->elements[element].message) &&
-	       batch_refusal_counts(batch, refusal);
+	       batch_refusal_counts(batch, refusal) && !batch_refusal_is_told(batch, refusal);
 }
 
 bool attempt_has_statements(const struct attempt *attempt)

@@ -39,7 +39,13 @@ struct attempt_rows {
 };
 
 /* What the nth COPY of a simple Query carries. */
-enum attempt_copy { ATTEMPT_STAGE, ATTEMPT_ROWS, ATTEMPT_EVENTS, ATTEMPT_DEAD_LETTERS };
+enum attempt_copy {
+	ATTEMPT_STAGE,
+	ATTEMPT_ROWS,
+	ATTEMPT_EVENTS,
+	ATTEMPT_DEAD_LETTERS,
+	ATTEMPT_OUTCOMES
+};
 
 /* Of a dead letter: too large to be copied. */
 struct attempt_payload {
@@ -55,13 +61,17 @@ struct attempt {
 	unsigned needed;
 	struct attempt_rows *tables; /* batch->n_tables of them */
 	size_t n_events, n_dead;
+	size_t low_command,
+	    high_command; /* the commands of the range, by their place in the batch */
+	size_t n_outcomes, n_refused_commands, n_repeated; /* when settled */
+	bool waited;                                       /* somebody waits for one of them */
 	/* the COPYs of the Query at hand, and where the current one stands */
 	struct {
 		enum attempt_copy what;
 		int table;
 	} * copies;
 	int n_copies, cap_copies, current;
-	size_t next;                    /* row, event or refusal */
+	size_t next;                    /* row, event, refusal or command */
 	bool head, tail;                /* the COPY's header and trailer have been given */
 	struct buf chunk;               /* what was given last */
 	size_t given;                   /* of a chunk larger than a piece */
@@ -82,7 +92,8 @@ bool attempt_prepare(struct attempt *attempt, uint32_t low, uint32_t high, unsig
 /* Appends the statements; `attempt_copy_data` then serves their COPYs in order. */
 void attempt_staging_sql(struct attempt *attempt, struct buf *sql); /* sifts, stores */
 void attempt_rows_sql(struct attempt *attempt, struct buf *sql);    /* unless stored so */
-void attempt_rest_sql(struct attempt *attempt, struct buf *sql);    /* events, dead letters */
+/* Events, dead letters, outcomes: first it is settled what becomes of commands. */
+void attempt_rest_sql(struct attempt *attempt, struct buf *sql);
 /* Forgets the COPYs of the Query before. */
 void attempt_begin_sql(struct attempt *attempt);
 /* False when the nth COPY is complete, or (`chunk.failed`) memory is out. */
@@ -113,6 +124,20 @@ size_t attempt_stored(const struct attempt *attempt);
 /* Whether the attempt runs a statement, and writes a refusal as a dead letter. */
 bool attempt_wants(const struct attempt *attempt, const struct batch_statement *statement);
 bool attempt_is_dead_letter(const struct attempt *attempt, size_t refusal);
+
+/* ---- attempt_command.c ---- */
+
+bool attempt_has_commands(const struct attempt *attempt);
+/* Appends a statement that asks which commands have been applied before, if that is to be asked. */
+void attempt_known_sql(const struct attempt *attempt, struct buf *sql);
+/* Its answer; true if there are any, which are dead in the batch then: prepare the attempt anew. */
+bool attempt_read_known(const struct attempt *attempt, const PGresult *answer);
+/* For attempt.c, attempt_sql.c and attempt_copy.c. */
+void attempt_choose_commands(struct attempt *attempt);
+void attempt_settle(struct attempt *attempt);
+void attempt_outcomes_sql(struct attempt *attempt, struct buf *sql);
+/* Appends the tuple of a command to the chunk, if it has one. */
+void attempt_add_outcome(struct attempt *attempt, size_t number);
 
 /* The way that it would have taken, as far as the answers tell. */
 unsigned attempt_needed(const struct attempt *attempt);

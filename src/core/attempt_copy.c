@@ -173,6 +173,15 @@ static bool add_dead_letters(struct attempt *attempt)
 	return attempt->next < batch->n_refusals;
 }
 
+static bool add_outcomes(struct attempt *attempt)
+{
+	if (attempt->next < attempt->low_command)
+		attempt->next = attempt->low_command;
+	while (attempt->next < attempt->high_command && attempt->chunk.len < PIECE)
+		attempt_add_outcome(attempt, attempt->next++);
+	return attempt->next < attempt->high_command;
+}
+
 static bool add_some(struct attempt *attempt)
 {
 	switch (attempt->copies[attempt->current].what) {
@@ -181,6 +190,8 @@ static bool add_some(struct attempt *attempt)
 		return add_rows(attempt, attempt->copies[attempt->current].table);
 	case ATTEMPT_EVENTS:
 		return add_events(attempt);
+	case ATTEMPT_OUTCOMES:
+		return add_outcomes(attempt);
 	default:
 		return add_dead_letters(attempt);
 	}

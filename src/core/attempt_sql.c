@@ -27,6 +27,7 @@ void attempt_rows_sql(struct attempt *attempt, struct buf *sql)
 
 void attempt_rest_sql(struct attempt *attempt, struct buf *sql)
 {
+	attempt_settle(attempt);
 	if (attempt->n_events) {
 		buf_puts(sql, "COPY cqrs.outbox (topic, key, payload) FROM STDIN BINARY;");
 		attempt_add_copy(attempt, ATTEMPT_EVENTS, 0);
@@ -38,4 +39,5 @@ void attempt_rest_sql(struct attempt *attempt, struct buf *sql)
 		         "redrive_of) FROM STDIN BINARY;");
 		attempt_add_copy(attempt, ATTEMPT_DEAD_LETTERS, 0);
 	}
+	attempt_outcomes_sql(attempt, sql);
 }

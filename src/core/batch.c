@@ -2,6 +2,7 @@
 /* A batch: messages in order of arrival, and what is to become of them. */
 #include "batch.h"
 
+#include "batch_command.h"
 #include "batch_internal.h"
 #include "dead_letter.h"
 #include "utf8.h"
@@ -57,9 +58,11 @@ void batch_clear(struct cqrs_batch *batch)
 	buf_clear(&batch->params);
 	buf_clear(&batch->param_refs);
 	buf_clear(&batch->event_tuples);
+	buf_clear(&batch->said);
+	batch->n_commands = 0;
 	batch->n_messages = batch->n_elements = batch->n_statements = batch->n_events = 0;
 	batch->n_rows = batch->bytes = 0;
-	batch->failed = batch->effects_lost = false;
+	batch->failed = batch->effects_lost = batch->decides = false;
 	batch->number = ++last_number;
 	if (batch->peers)
 		note_oldest(batch->peers);
@@ -101,6 +104,8 @@ void batch_free(struct cqrs_batch *batch)
 	buf_release(&batch->params);
 	buf_release(&batch->param_refs);
 	buf_release(&batch->event_tuples);
+	buf_release(&batch->said);
+	free(batch->commands);
 	free(batch->tables);
 	free(batch->messages);
 	free(batch->elements);
@@ -181,6 +186,7 @@ bool batch_end(struct cqrs_batch *batch)
 		return true;
 	batch_drop_effects(batch);
 	batch->n_messages--;
+	batch->n_commands = batch_first_command(batch, (uint32_t)batch->n_messages);
 	batch->failed = false;
 	return false;
 }
@@ -263,7 +269,10 @@ static bool keep_element(struct cqrs_batch *batch, int32_t index)
 bool batch_redrive(struct cqrs_batch *batch, const struct dead_letter *letter)
 {
 	uint32_t last = (uint32_t)batch->n_messages - 1;
+	struct batch_command *command = batch_command_of(batch, last);
 	batch->messages[last].letter = letter;
+	if (command)
+		command->waited = false; /* not for this */
 	if (letter->part_index < 0 || !letter->is_whole || batch->messages[last].refused ||
 	    keep_element(batch, letter->part_index))
 		return true;

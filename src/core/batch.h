@@ -15,8 +15,9 @@
 #include <cqrs/command.h>
 #include <libpq-fe.h>
 
-struct partition;   /* where a message came from: partition.h */
-struct dead_letter; /* or what it is tried again of: dead_letter.h */
+struct batch_command; /* a message with an id: batch_command.h */
+struct partition;     /* where a message came from: partition.h */
+struct dead_letter;   /* or what it is tried again of: dead_letter.h */
 
 struct cqrs_table {
 	const struct cqrs_table_def *def;
@@ -34,15 +35,22 @@ struct cqrs_statement {
 	size_t index; /* among the statements of the process */
 	const char *sql;
 	int n_params;
-	Oid *types;
+	Oid *types; /* of a decision: of the arrays that it takes */
 	const enum cqrs_type *param_types;
+	bool decides; /* those that follow each other are one call, see batch_decision.c */
+};
+
+struct cqrs_decision {
+	struct cqrs_statement statement;
+	char *sql;
 };
 
 struct batch_message {
 	struct kafka_message kafka;
 	struct partition *partition;      /* NULL: it came from no partition of ours */
 	const struct dead_letter *letter; /* NULL: it is not tried again */
-	bool refused;                     /* as a whole */
+	bool refused;                     /* as a whole, or it was applied before */
+	uint32_t command;                 /* its number in `commands`, from 1 on; 0: it is none */
 };
 
 /* An element of a message, or (index < 0) the message as a whole. */
@@ -84,6 +92,8 @@ struct batch_event {
 struct batch_refusal {
 	uint32_t element;
 	char sqlstate[6];
+	bool decided;   /* by the database, in the try at hand */
+	int16_t status; /* 0: see batch_refusal_status() */
 	char *reason;
 };
 
@@ -118,6 +128,10 @@ struct cqrs_batch {
 	struct buf event_tuples;
 	struct batch_refusal *refusals;
 	size_t n_refusals, cap_refusals;
+	struct batch_command *commands; /* in the order of their messages */
+	size_t n_commands, cap_commands;
+	struct buf said;    /* by decisions */
+	bool decides;       /* it asks for some */
 	size_t n_rows;      /* in all tables, dead ones too */
 	size_t bytes;       /* what the batch keeps in memory, about */
 	size_t message_max; /* bytes that one message may make it keep */
@@ -175,9 +189,12 @@ static inline bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_
 	return e->dead || batch->messages[e->message].refused;
 }
 
-/* How the definition of a table and a statement become ones that a batch can use; NULL: no memory.
+/* How the definition of a table, and a decision, become ones that a batch can use; NULL: no memory.
  */
 struct cqrs_table *batch_table_new(const struct cqrs_table_def *def, int index);
 void batch_table_free(struct cqrs_table *table);
+struct cqrs_decision *batch_decision_new(const char *function, const enum cqrs_type *types,
+                                         size_t n);
+void batch_decision_free(struct cqrs_decision *decision);
 
 #endif

@@ -87,17 +87,34 @@ void cqrs_refuse_element(struct cqrs_batch *batch, const char *fmt, ...)
 	limit(batch);
 }
 
-void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...)
+static void refuse_all(struct cqrs_batch *batch, int status, const char *fmt, va_list ap)
 {
 	char reason[REASON_MAX];
-	va_list ap;
-	va_start(ap, fmt);
+	size_t before = batch->n_refusals;
 	vsnprintf(reason, sizeof reason, fmt, ap);
-	va_end(ap);
 	if (batch->failed || message_now(batch)->refused)
 		return;
 	batch->element = batch_whole(batch, (uint32_t)batch->n_messages - 1);
 	refuse(batch, "", reason);
+	if (batch->n_refusals > before)
+		batch->refusals[before].status = (int16_t)status;
+}
+
+void cqrs_refuse(struct cqrs_batch *batch, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	refuse_all(batch, 0, fmt, ap);
+	va_end(ap);
+}
+
+void cqrs_refuse_status(struct cqrs_batch *batch, int status, const char *fmt, ...)
+{
+	va_list ap;
+	assert(status >= 400 && status < 500);
+	va_start(ap, fmt);
+	refuse_all(batch, status, fmt, ap);
+	va_end(ap);
 }
 
 void cqrs_no_memory(struct cqrs_batch *batch)
@@ -279,6 +296,28 @@ void cqrs_execute(struct cqrs_batch *batch, const struct cqrs_statement *stateme
 	                                                      .expect = rows,
 	                                                      .reason = reason}))
 		element->effects++;
+	limit(batch);
+}
+
+void cqrs_decide(struct cqrs_batch *batch, const struct cqrs_decision *decision,
+                 const struct cqrs_value *params)
+{
+	uint32_t now = batch->element;
+	for (size_t i = batch->mark.statements; i < batch->n_statements; i++)
+		assert(!batch->statements[i].statement->decides);
+	/* Of the message as a whole, whose element may be there already. */
+	if (now != UINT32_MAX && batch->elements[now].index >= 0 && !batch->failed)
+		batch->element = batch_whole(batch, (uint32_t)batch->n_messages - 1);
+	struct batch_element *element = element_now(batch);
+	if (element && add_statement(batch, params,
+	                             (struct batch_statement){.statement = &decision->statement,
+	                                                      .element = batch->element,
+	                                                      .expect = CQRS_ANY_ROWS})) {
+		element->effects++;
+		batch->decides = true;
+	}
+	if (now != UINT32_MAX)
+		batch->element = now;
 	limit(batch);
 }
 

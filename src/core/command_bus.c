@@ -6,6 +6,7 @@
  */
 #include "command_bus.h"
 
+#include "batch_command.h"
 #include "command_bus_internal.h"
 #include "log.h"
 
@@ -63,6 +64,8 @@ bool command_bus_decide(struct command_bus *bus, struct cqrs_batch *batch,
 		return false;
 	}
 	message.headers = headers;
+	if (headers)
+		batch_take_headers(batch, headers, message.n_headers);
 	topic->handle(bus->modules[topic->module].self, &message, batch);
 	free(headers);
 	if (!batch_end(batch)) {
@@ -138,7 +141,7 @@ void command_bus_done(struct command_bus *bus, struct cqrs_batch *batch, bool st
 {
 	if (batch->effects_lost || (!stored && batch->n_messages))
 		tell_dropped(bus);
-	if (batch->n_events && stored && bus->on_events)
+	if ((batch->n_events || batch->decides) && stored && bus->on_events)
 		bus->on_events(bus->events_arg);
 	batch_clear(batch);
 }

@@ -35,7 +35,8 @@ struct command_bus_config {
 	int writers;
 	int64_t network_timeout_us; /* of PostgreSQL */
 	int64_t max_rows, max_delay_us, timeout_us;
-	int64_t memory; /* bytes that messages and batches may take, about */
+	int64_t keep_outcomes_us; /* of commands; 0: for ever */
+	int64_t memory;           /* bytes that messages and batches may take, about */
 };
 
 /* Borrows `config` for good; NULL: no memory. */

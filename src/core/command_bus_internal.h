@@ -65,6 +65,8 @@ struct command_bus {
 	int n_tables;
 	struct cqrs_statement **statements;
 	size_t n_statements, cap_statements;
+	struct cqrs_decision **decisions;
+	size_t n_decisions, cap_decisions;
 	struct bus_periodic *periodics;
 	struct cqrs_setup *setups;
 

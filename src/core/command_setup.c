@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What command modules declare while they start: topics, tables, statements. */
+#include "batch_internal.h"
 #include "command_bus_internal.h"
 #include "container.h"
 #include "log.h"
 #include "pg_value.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +158,30 @@ struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char
 	return statement;
 }
 
+struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup, const char *function,
+                                          const enum cqrs_type *types, size_t n)
+{
+	struct command_bus *bus = setup->bus;
+	if (n == 0 || n > CQRS_PARAMS_DECIDED)
+		cqrs_setup_fail(setup, "decision %s: 1 to %d parameters", function,
+		                CQRS_PARAMS_DECIDED);
+	for (size_t i = 0; i < n; i++)
+		if (!pg_value_array_oid(types[i]))
+			cqrs_setup_fail(setup, "decision %s: an array is no parameter of it",
+			                function);
+	if (*setup->error)
+		return NULL;
+	struct cqrs_decision *decision = batch_decision_new(function, types, n);
+	if (!decision || !batch_grow((void **)&bus->decisions, bus->n_decisions,
+	                             &bus->cap_decisions, sizeof(struct cqrs_decision *))) {
+		cqrs_setup_fail(setup, "out of memory");
+		batch_decision_free(decision);
+		return NULL;
+	}
+	bus->decisions[bus->n_decisions++] = decision;
+	return decision;
+}
+
 bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
                      const char **error)
 {
@@ -189,7 +215,9 @@ void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg)
 
 /* ---- from time to time ---- */
 
-#define SOON_US 1000000 /* after the start, and when there was no connection */
+#define SOON_US        1000000 /* after the start, and when there was no connection */
+#define FORGET_US      2000000
+#define FORGET_AT_MOST 50000
 
 static void on_periodic_done(struct pg_request *request, enum pg_outcome outcome,
                              const struct pg_error *error)
@@ -209,25 +237,44 @@ static void on_periodic(void *arg)
 	timer_arm(p->timer, sent ? p->period_us : SOON_US);
 }
 
-void cqrs_setup_periodic(struct cqrs_setup *setup, int64_t period_us, const char *sql)
+static bool add_periodic(struct command_bus *bus, int64_t period_us, const char *sql)
 {
 	struct bus_periodic *p = calloc(1, sizeof *p);
 	if (p)
 		p->sql = strdup(sql);
 	if (!p || !p->sql) {
-		cqrs_setup_fail(setup, "out of memory");
 		free(p);
-		return;
+		return false;
 	}
-	p->bus = setup->bus;
+	p->bus = bus;
 	p->period_us = period_us > SOON_US ? period_us : SOON_US;
 	p->request = (struct pg_request){.sql = p->sql, .n_params = -1, .done = on_periodic_done};
-	p->next = setup->bus->periodics;
-	setup->bus->periodics = p;
+	p->next = bus->periodics;
+	bus->periodics = p;
+	return true;
+}
+
+void cqrs_setup_periodic(struct cqrs_setup *setup, int64_t period_us, const char *sql)
+{
+	if (!add_periodic(setup->bus, period_us, sql))
+		cqrs_setup_fail(setup, "out of memory");
+}
+
+/* What became of commands is kept for a time, and deleted in small steps. */
+static bool forget_commands(struct command_bus *bus)
+{
+	char sql[100];
+	if (!bus->config->keep_outcomes_us)
+		return true;
+	snprintf(sql, sizeof sql, "SELECT cqrs.forget_commands('%" PRId64 " us', %d)",
+	         bus->config->keep_outcomes_us, FORGET_AT_MOST);
+	return add_periodic(bus, FORGET_US, sql);
 }
 
 bool periodics_start(struct command_bus *bus)
 {
+	if (!forget_commands(bus))
+		return false;
 	for (struct bus_periodic *p = bus->periodics; p; p = p->next) {
 		p->timer = timer_new(bus->loop, on_periodic, p);
 		if (!p->timer)
@@ -254,6 +301,9 @@ void setup_release(struct command_bus *bus)
 	for (size_t i = 0; i < bus->n_statements; i++)
 		statement_free(bus->statements[i]);
 	free(bus->statements);
+	for (size_t i = 0; i < bus->n_decisions; i++)
+		batch_decision_free(bus->decisions[i]);
+	free(bus->decisions);
 	for (int i = 0; i < bus->n_tables; i++)
 		batch_table_free(bus->tables[i]);
 }

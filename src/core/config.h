@@ -36,7 +36,7 @@ struct core_options {
 			int64_t connections, streams, timeout; /* timeout in us */
 		} read;
 		struct {
-			int64_t connections, max_rows, max_delay, timeout; /* us */
+			int64_t connections, max_rows, max_delay, timeout, keep_outcomes; /* us */
 		} write;
 	} postgres;
 	struct {

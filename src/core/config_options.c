@@ -74,6 +74,9 @@ const struct cqrs_option config_options[] = {
            "how long a batch that is not full waits for more"),
     NUMBER(DURATION, "postgres.write.timeout", postgres.write.timeout, 1 * S, 60 * MIN, "10s",
            "time a transaction may take, and hold its locks"),
+    NUMBER(DURATION, "postgres.write.keep_outcomes", postgres.write.keep_outcomes, 0,
+           INT64_C(366) * 24 * 60 * MIN, "1d",
+           "how long it is kept what became of a command; 0s: for ever"),
 
     STRING("http.listen", http.listen, "127.0.0.1:8080",
            "address:port, or unix:/path; port 0: any that is free"),

@@ -183,6 +183,7 @@ static bool start_commands(struct daemon *d)
 	    .max_rows = core->postgres.write.max_rows,
 	    .max_delay_us = core->postgres.write.max_delay,
 	    .timeout_us = core->postgres.write.timeout,
+	    .keep_outcomes_us = core->postgres.write.keep_outcomes,
 	    .memory = core->memory,
 	};
 	if (!d->config->n_commands)

@@ -33,6 +33,19 @@ Oid pg_value_oid(enum cqrs_type type)
 	return oids[type];
 }
 
+Oid pg_value_array_oid(enum cqrs_type type)
+{
+	static const Oid oids[] = {
+	    [CQRS_BOOL] = PG_OID_BOOL_ARRAY,       [CQRS_INT2] = PG_OID_INT2_ARRAY,
+	    [CQRS_INT4] = PG_OID_INT4_ARRAY,       [CQRS_INT8] = PG_OID_INT8_ARRAY,
+	    [CQRS_FLOAT4] = PG_OID_FLOAT4_ARRAY,   [CQRS_FLOAT8] = PG_OID_FLOAT8_ARRAY,
+	    [CQRS_NUMERIC] = PG_OID_NUMERIC_ARRAY, [CQRS_TEXT] = PG_OID_TEXT_ARRAY,
+	    [CQRS_JSONB] = PG_OID_JSONB_ARRAY,     [CQRS_UUID] = PG_OID_UUID_ARRAY,
+	    [CQRS_BYTEA] = PG_OID_BYTEA_ARRAY,     [CQRS_TIMESTAMPTZ] = PG_OID_TIMESTAMPTZ_ARRAY,
+	};
+	return (size_t)type < sizeof oids / sizeof *oids ? oids[type] : 0;
+}
+
 const char *pg_value_type_name(enum cqrs_type type)
 {
 	static const char *const names[] = {
@@ -99,9 +112,8 @@ static int hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-static bool put_uuid(struct buf *b, const char *s, size_t len)
+bool pg_uuid_parse(char out[16], const char *s, size_t len)
 {
-	char bytes[16];
 	if (len != 36)
 		return false;
 	for (size_t i = 0, n = 0; i < len;) {
@@ -113,11 +125,28 @@ static bool put_uuid(struct buf *b, const char *s, size_t len)
 		int high = hex_digit(s[i]), low = hex_digit(s[i + 1]);
 		if (high < 0 || low < 0)
 			return false;
-		bytes[n++] = (char)(high << 4 | low);
+		out[n++] = (char)(high << 4 | low);
 		i += 2;
 	}
+	return true;
+}
+
+static bool put_uuid(struct buf *b, const char *s, size_t len)
+{
+	char bytes[16];
+	if (!pg_uuid_parse(bytes, s, len))
+		return false;
 	buf_add(b, bytes, sizeof bytes);
 	return true;
+}
+
+void pg_array_begin(struct buf *b, Oid element, bool any_null, size_t n)
+{
+	buf_put32(b, 1); /* dimension */
+	buf_put32(b, any_null);
+	buf_put32(b, element);
+	buf_put32(b, (uint32_t)n);
+	buf_put32(b, 1); /* the first index */
 }
 
 static bool put_array(struct buf *b, const struct cqrs_value *v, Oid element)
@@ -127,13 +156,13 @@ static bool put_array(struct buf *b, const struct cqrs_value *v, Oid element)
 		any_null |= v->a.items[i].is_null;
 	if (v->a.n > INT32_MAX)
 		return false;
-	buf_put32(b, v->a.n ? 1 : 0); /* dimensions */
-	buf_put32(b, any_null);
-	buf_put32(b, element);
-	if (!v->a.n)
+	if (!v->a.n) {
+		buf_put32(b, 0); /* dimensions */
+		buf_put32(b, 0);
+		buf_put32(b, element);
 		return true;
-	buf_put32(b, (uint32_t)v->a.n);
-	buf_put32(b, 1); /* the first index */
+	}
+	pg_array_begin(b, element, any_null, v->a.n);
 	for (size_t i = 0; i < v->a.n; i++) {
 		const struct cqrs_value *item = &v->a.items[i];
 		assert(item->is_null || pg_value_oid(item->type) == element);

@@ -29,20 +29,31 @@ enum pg_oid {
 	PG_OID_JSON = 114,
 	PG_OID_FLOAT4 = 700,
 	PG_OID_FLOAT8 = 701,
+	PG_OID_BOOL_ARRAY = 1000,
+	PG_OID_BYTEA_ARRAY = 1001,
+	PG_OID_INT2_ARRAY = 1005,
 	PG_OID_INT4_ARRAY = 1007,
 	PG_OID_TEXT_ARRAY = 1009,
 	PG_OID_INT8_ARRAY = 1016,
+	PG_OID_FLOAT4_ARRAY = 1021,
+	PG_OID_FLOAT8_ARRAY = 1022,
 	PG_OID_BPCHAR = 1042,
 	PG_OID_VARCHAR = 1043,
 	PG_OID_DATE = 1082,
 	PG_OID_TIMESTAMP = 1114,
 	PG_OID_TIMESTAMPTZ = 1184,
+	PG_OID_TIMESTAMPTZ_ARRAY = 1185,
+	PG_OID_NUMERIC_ARRAY = 1231,
 	PG_OID_NUMERIC = 1700,
 	PG_OID_UUID = 2950,
+	PG_OID_UUID_ARRAY = 2951,
 	PG_OID_JSONB = 3802,
+	PG_OID_JSONB_ARRAY = 3807,
 };
 
 Oid pg_value_oid(enum cqrs_type type);
+/* Of an array of such values; 0 for arrays. */
+Oid pg_value_array_oid(enum cqrs_type type);
 /* As SQL has it: "double precision". */
 const char *pg_value_type_name(enum cqrs_type type);
 
@@ -56,6 +67,13 @@ bool pg_value_encode(struct buf *b, const struct cqrs_value *value);
 
 /* Appends a field of a COPY tuple or of an array, its length or "null" first; false: as above. */
 bool pg_value_add_field(struct buf *b, const struct cqrs_value *value);
+
+/*
+ * Appends the beginning of an array of `n` > 0 elements, each of which is then its
+ * length (UINT32_MAX: null) and its payload.
+ */
+#define PG_ARRAY_HEADER 20 /* bytes */
+void pg_array_begin(struct buf *b, Oid element, bool any_null, size_t n);
 
 /*
  * The value that was sent as `len` bytes of type `oid`; not null.  Text is
@@ -88,6 +106,8 @@ static inline uint64_t pg_get64(const char *p)
 	return __builtin_bswap64(v);
 }
 
+/* The 16 bytes of a uuid's 36 characters; false: it is none. */
+bool pg_uuid_parse(char out[16], const char *text, size_t len);
 /* Writes the 36 characters of a uuid's 16 bytes, not terminated. */
 void pg_uuid_format(char out[36], const char *bytes);
 

@@ -2,6 +2,7 @@
 /* Stores batches, one at a time and each exactly once: the states of a writer. */
 #include "pg_writer.h"
 
+#include "batch_command.h"
 #include "container.h"
 #include "log.h"
 #include "pg_writer_internal.h"
@@ -12,79 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The connection was ready a moment ago: if it is not, its loss has been or will be told. */
-static void send(struct pg_writer *writer, enum writer_state state)
+bool writer_prepare(struct pg_writer *writer)
 {
-	writer->state = state;
-	writer->request.sql = buf_str(&writer->sql);
-	if (!writer->sql.failed && pg_conn_send(writer->conn, &writer->request))
-		return;
-	writer->state = WRITER_WAITING;
-	/* It ends a transaction that may be open; on_ready() comes back. */
-	if (writer->sql.failed)
-		pg_conn_reset(writer->conn, "out of memory");
-}
-
-/* An explicit transaction, and the fence. */
-static void begin(struct pg_writer *writer)
-{
-	buf_puts(&writer->sql, "BEGIN;");
-	fence_move_sql(&writer->fence, &writer->sql);
-	writer->in_transaction = true;
-}
-
-static void send_beginning(struct pg_writer *writer)
-{
-	buf_clear(&writer->sql);
-	begin(writer);
-	send(writer, WRITER_BEGINNING);
-}
-
-static void send_staging(struct pg_writer *writer)
-{
-	buf_clear(&writer->sql);
-	attempt_begin_sql(&writer->attempt);
-	if (!writer->in_transaction)
-		begin(writer);
-	writer->redo = false;
-	attempt_staging_sql(&writer->attempt, &writer->sql);
-	send(writer, WRITER_STAGING);
-}
-
-static void send_storing(struct pg_writer *writer)
-{
-	buf_clear(&writer->sql);
-	attempt_begin_sql(&writer->attempt);
-	if (!writer->in_transaction && writer->config->rehearsal)
-		begin(writer);
-	else if (!writer->in_transaction)
-		fence_move_sql(&writer->fence, &writer->sql);
-	if (!(writer->attempt.way & ATTEMPT_STORE))
-		attempt_rows_sql(&writer->attempt, &writer->sql);
-	attempt_rest_sql(&writer->attempt, &writer->sql);
-	if (writer->config->rehearsal)
-		buf_puts(&writer->sql, "SET CONSTRAINTS ALL IMMEDIATE;ROLLBACK;");
-	else if (writer->in_transaction)
-		buf_puts(&writer->sql, "COMMIT;");
-	writer->began_us = loop_now(writer->loop);
-	writer->rolled_back = false;
-	send(writer, WRITER_STORING);
-}
-
-static void send_asking(struct pg_writer *writer)
-{
-	buf_clear(&writer->sql);
-	fence_ask_sql(&writer->fence, &writer->sql);
-	send(writer, WRITER_ASKING);
-}
-
-/* Who waits for a lock as long as that may wait for a member that was stopped. */
-static void send_evicting(struct pg_writer *writer)
-{
-	buf_clear(&writer->sql);
-	offsets_evict_sql(&writer->sql, writer->config->group, writer->config->timeout_us);
-	writer->blocked = false;
-	send(writer, WRITER_EVICTING);
+	return attempt_prepare(&writer->attempt, writer->low, writer->high, writer->way);
 }
 
 /* Tries the range low..high from the beginning. */
@@ -94,22 +25,23 @@ void writer_try(struct pg_writer *writer)
 	if (pg_conn_state(writer->conn) != PG_CONN_READY)
 		return; /* on_ready() comes back */
 	if (writer->unknown) {
-		send_asking(writer);
+		writer_send_asking(writer);
 		return;
 	}
 	if (writer->blocked) {
-		send_evicting(writer);
+		writer_send_evicting(writer);
 		return;
 	}
 	writer->in_transaction = false;
+	batch_undecide(writer->batch, writer->low);
 	bool ok = writer->attempt.batch ||
 	          attempt_init(&writer->attempt, writer->batch, writer->config->group);
-	ok = ok && attempt_prepare(&writer->attempt, writer->low, writer->high, writer->way) &&
+	ok = ok && writer_prepare(writer) &&
 	     fence_aim(&writer->fence, writer->batch, writer->low, writer->high);
 	if (!ok)
 		timer_arm(writer->timer, 100000); /* out of memory: others may give some back */
-	else if (attempt_has_statements(&writer->attempt))
-		send_beginning(writer);
+	else if (attempt_has_statements(&writer->attempt) || attempt_has_commands(&writer->attempt))
+		writer_send_beginning(writer);
 	else
 		writer_statements_done(writer);
 }
@@ -117,9 +49,9 @@ void writer_try(struct pg_writer *writer)
 void writer_statements_done(struct pg_writer *writer)
 {
 	if (writer->attempt.way == ATTEMPT_DIRECT)
-		send_storing(writer);
+		writer_send_storing(writer);
 	else
-		send_staging(writer);
+		writer_send_staging(writer);
 }
 
 void writer_again(struct pg_writer *writer, int64_t wait_us)
@@ -127,9 +59,7 @@ void writer_again(struct pg_writer *writer, int64_t wait_us)
 	attempt_forgive(&writer->attempt);
 	writer->wait_us = wait_us;
 	if (writer->in_transaction) {
-		buf_clear(&writer->sql);
-		buf_puts(&writer->sql, "ROLLBACK");
-		send(writer, WRITER_ROLLBACK);
+		writer_send_rollback(writer);
 	} else if (wait_us) {
 		writer->state = WRITER_WAITING;
 		timer_arm(writer->timer, wait_us);
@@ -161,7 +91,9 @@ static void on_result(struct pg_request *request, const PGresult *answer)
 		    !strcmp(PQcmdStatus((PGresult *)(uintptr_t)answer), "ROLLBACK");
 	if (PQresultStatus(answer) != PGRES_TUPLES_OK)
 		return;
-	if (writer->state == WRITER_STAGING) {
+	if (writer->state == WRITER_BEGINNING) {
+		writer->known |= attempt_read_known(&writer->attempt, answer);
+	} else if (writer->state == WRITER_STAGING) {
 		size_t before = writer->batch->n_refusals;
 		if (!attempt_read_staged(&writer->attempt, answer, &writer->redo))
 			writer->out_of_memory = true;
@@ -199,12 +131,22 @@ static void on_asked(struct pg_writer *writer)
 		writer_fenced(writer);
 }
 
+/* Commands that were applied before are dead by now. */
+static void on_begun(struct pg_writer *writer)
+{
+	if (writer->known && !writer_prepare(writer))
+		writer_wait(writer, "53200", "out of memory", false);
+	else if (!attempt_has_statements(&writer->attempt))
+		writer_statements_done(writer);
+	else if (!writer_send_statements(writer))
+		writer_wait(writer, "53200", "out of memory", false);
+}
+
 static void on_answer(struct pg_writer *writer)
 {
 	switch (writer->state) {
 	case WRITER_BEGINNING:
-		if (!writer_send_statements(writer))
-			writer_wait(writer, "53200", "out of memory", false);
+		on_begun(writer);
 		break;
 	case WRITER_STAGING:
 		writer->needed |= attempt_needed(&writer->attempt);
@@ -213,7 +155,7 @@ static void on_answer(struct pg_writer *writer)
 		else if (writer->redo)
 			writer_again(writer, 0);
 		else
-			send_storing(writer);
+			writer_send_storing(writer);
 		writer->out_of_memory = false;
 		break;
 	case WRITER_STORING:
@@ -305,7 +247,7 @@ struct pg_writer *pg_writer_new(struct loop *loop, const struct pg_writer_config
 	writer->fence = (struct fence){
 	    .group = config->group, .topics = config->topics, .redriven_by = config->redriven_by};
 	writer->timer = timer_new(loop, on_timer, writer);
-	/* Who waits for a lock longer than that asks what is wrong, see send_evicting(). */
+	/* Who waits for a lock longer than that asks what is wrong, see writer_send_evicting(). */
 	buf_printf(&writer->setup,
 	           "SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64 ";"
 	           "SET idle_in_transaction_session_timeout = %" PRId64 ";"
@@ -344,6 +286,8 @@ void pg_writer_free(struct pg_writer *writer)
 	buf_release(&writer->sql);
 	fence_release(&writer->fence);
 	free(writer->statements);
+	free(writer->members);
+	buf_release(&writer->arrays);
 	free(writer->values);
 	free(writer->lengths);
 	free(writer);

@@ -35,13 +35,14 @@ struct writer_habit {
 struct writer_statement {
 	struct pg_request request;
 	struct pg_writer *writer;
-	size_t index; /* in batch->statements */
+	size_t index;    /* in batch->statements */
+	size_t first, n; /* in writer->members: of decisions all that it asks for, of others one */
 	int64_t touched;
 };
 
 struct writer_metrics {
 	struct metric *rows, *duplicates, *batches, *fenced, *retries, *batch_rows, *commit_seconds,
-	    *latency;
+	    *latency, *applied, *refused, *repeated;
 };
 
 struct pg_writer {
@@ -70,6 +71,7 @@ struct pg_writer {
 	bool blocked;        /* somebody held a lock for too long */
 	bool fenced;         /* as soon as the ROLLBACK is done */
 	bool out_of_memory;  /* while reading an answer */
+	bool known;          /* some of the commands were applied before */
 	int tries;           /* that failed in a row */
 	int64_t began_us;
 	char why[600];
@@ -77,10 +79,14 @@ struct pg_writer {
 	struct pg_request request;
 	struct writer_statement *statements;
 	size_t n_statements, cap_statements, n_done;
+	uint32_t *members; /* statements of the batch that are sent, in order */
+	size_t n_members;
 	const char **values; /* of all statements, one after the other */
 	int *lengths;
 	size_t cap_values;
-	bool refused; /* one of the statements was, by: */
+	struct buf arrays;            /* parameters of decisions */
+	const struct pg_error *unfit; /* what is wrong with the answer of one; NULL: nothing */
+	bool refused;                 /* one of the statements was, by: */
 	size_t culprit;
 	struct pg_error culprit_error;
 	bool lost;
@@ -111,8 +117,42 @@ void writer_habit_stored(struct writer_habit *habit, unsigned needed);
 /* Begins with the range's statements; false: no memory. */
 bool writer_send_statements(struct pg_writer *writer);
 
+/* The kth statement of the batch that it asks for. */
+static inline const struct batch_statement *writer_asked(const struct writer_statement *s, size_t k)
+{
+	return &s->writer->batch->statements[s->writer->members[s->first + k]];
+}
+
+/* ---- writer_decisions.c ---- */
+
+/* Whether a statement of the batch can be asked for together with those of `s`. */
+bool writer_extends(const struct writer_statement *s, const struct batch_statement *statement);
+/* Makes the parameters of the decisions among the statements; false: no memory. */
+bool writer_fill_decisions(struct pg_writer *writer);
+/* What they say becomes that of the batch; otherwise what is wrong with it. */
+const struct pg_error *writer_read_decisions(struct writer_statement *s, const PGresult *answer);
+/* Whether a message that was refused by its decision has done something else. */
+bool writer_undoes_decided(struct pg_writer *writer);
+/* What was refused of the message by its decision is for good; false: nothing was. */
+bool writer_confirm(struct pg_writer *writer, uint32_t message);
+
+/* ---- writer_queries.c ---- */
+
+/* An explicit transaction with the fence; asks for commands that were applied before. */
+void writer_send_beginning(struct pg_writer *writer);
+void writer_send_staging(struct pg_writer *writer);
+/* The rows that are not stored yet, events, dead letters, outcomes, and COMMIT. */
+void writer_send_storing(struct pg_writer *writer);
+void writer_send_rollback(struct pg_writer *writer);
+/* What became of a COMMIT. */
+void writer_send_asking(struct pg_writer *writer);
+/* Cuts off members that sleep on a lock. */
+void writer_send_evicting(struct pg_writer *writer);
+
 /* ---- pg_writer.c ---- */
 
+/* What the range low..high comes to by now; false: no memory. */
+bool writer_prepare(struct pg_writer *writer);
 /* Tries the range low..high from the beginning. */
 void writer_try(struct pg_writer *writer);
 /* Ends the transaction, if there is one, and tries the range again after `wait_us`. */
@@ -136,6 +176,8 @@ void writer_wait(struct pg_writer *writer, const char *sqlstate, const char *mes
 /* Nothing is wrong with the batch: again later, and over another connection if the server is the
  * wrong one. */
 void writer_postpone(struct pg_writer *writer, const struct pg_error *error);
+/* The range cannot be stored as a whole: less of it, or, if it is one message, none. */
+void writer_divide(struct pg_writer *writer, const struct pg_error *error);
 /* Notes that a refusal has cost effects that the module had asked for. */
 bool writer_refuse(struct pg_writer *writer, uint32_t element, const char *sqlstate,
                    const char *reason);

@@ -12,6 +12,17 @@
 	": nothing is lost, but nothing is stored before somebody puts back what is missing, " \
 	"or grants the right; it is tried again and again"
 
+static struct metric *commands(struct metrics *metrics, const char *outcome)
+{
+	struct buf labels = BUF_INIT;
+	metrics_label(&labels, "outcome", outcome);
+	struct metric *metric =
+	    metrics_counter(metrics, "cqrsd_commands_total", metrics_labels(&labels),
+	                    "Messages with a command-id, by what became of them");
+	buf_release(&labels);
+	return metric;
+}
+
 void writer_make_metrics(struct pg_writer *writer, struct metrics *metrics)
 {
 	static const double rows[] = {1, 10, 100, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
@@ -33,6 +44,9 @@ void writer_make_metrics(struct pg_writer *writer, struct metrics *metrics)
 	m->latency = metrics_histogram(metrics, "cqrsd_latency_seconds", "",
 	                               "From a message's timestamp to its COMMIT (sampled)",
 	                               metrics_seconds, metrics_n_seconds);
+	m->applied = commands(metrics, "applied");
+	m->refused = commands(metrics, "refused");
+	m->repeated = commands(metrics, "repeated");
 }
 
 static void count_latency(struct pg_writer *writer)
@@ -65,6 +79,18 @@ static void count_dead_letters(struct pg_writer *writer)
 	}
 }
 
+static void count_commands(struct pg_writer *writer)
+{
+	const struct attempt *attempt = &writer->attempt;
+	size_t all = attempt->high_command - attempt->low_command;
+	if (!all)
+		return;
+	metric_add(writer->m.refused, (double)attempt->n_refused_commands);
+	metric_add(writer->m.repeated, (double)attempt->n_repeated);
+	metric_add(writer->m.applied,
+	           (double)(all - attempt->n_refused_commands - attempt->n_repeated));
+}
+
 void writer_stored(struct pg_writer *writer)
 {
 	struct cqrs_batch *batch = writer->batch;
@@ -76,6 +102,7 @@ void writer_stored(struct pg_writer *writer)
 	               (double)(loop_now(writer->loop) - writer->began_us) / 1e6);
 	count_latency(writer);
 	count_dead_letters(writer);
+	count_commands(writer);
 	fence_moved(&writer->fence);
 	writer->tries = 0;
 	writer->unknown = writer->in_transaction = false;
@@ -134,11 +161,14 @@ void writer_postpone(struct pg_writer *writer, const struct pg_error *error)
 		pg_conn_reset(writer->conn, writer->why);
 }
 
-/* The range cannot be stored as a whole: less of it, or, if it is one message, none. */
-static void divide(struct pg_writer *writer, const struct pg_error *error)
+void writer_divide(struct pg_writer *writer, const struct pg_error *error)
 {
 	if (writer->high - writer->low > 1) {
 		writer->high = writer->low + (writer->high - writer->low) / 2;
+		writer_again(writer, 0);
+		return;
+	}
+	if (writer_confirm(writer, writer->low)) {
 		writer_again(writer, 0);
 		return;
 	}
@@ -159,7 +189,7 @@ static void another_way(struct pg_writer *writer, unsigned first, const struct p
 {
 	unsigned way = writer->attempt.way;
 	if (way == (ATTEMPT_SIFT | ATTEMPT_STORE)) {
-		divide(writer, error);
+		writer_divide(writer, error);
 		return;
 	}
 	writer->way = way & first ? ATTEMPT_SIFT | ATTEMPT_STORE : way | first;
@@ -197,7 +227,7 @@ void writer_failed(struct pg_writer *writer, const struct pg_error *error)
 		if (writer->high - writer->low == 1 && strncmp(error->sqlstate, "54", 2) != 0)
 			writer_wait(writer, error->sqlstate, error->message, false);
 		else
-			divide(writer, error);
+			writer_divide(writer, error);
 		break;
 	case VERDICT_SCHEMA:
 	case VERDICT_ELSEWHERE:

@@ -4,6 +4,7 @@
 
 #include "../unit/pg_server.h"
 #include "batch.h"
+#include "batch_command.h"
 #include "partition.h"
 #include "pg_pool.h"
 #include "pg_writer.h"
@@ -50,13 +51,21 @@ static const struct cqrs_statement visit = {
     .types = (Oid *)(uintptr_t)int_oid,
     .param_types = one_int};
 static const char *const topics[] = {"t"};
+static const enum cqrs_type two_ints[] = {CQRS_INT4, CQRS_INT4};
 
 static const char ddl[] = "CREATE SCHEMA cqrs;"
                           "CREATE TABLE plain (n int PRIMARY KEY, v float8 CHECK (v < 1000));"
                           "CREATE TABLE loose (n int);"
                           "CREATE TABLE visits (id int PRIMARY KEY, n int NOT NULL DEFAULT 0);"
                           "INSERT INTO visits VALUES (1);";
-static const char reset[] = "TRUNCATE plain, cqrs.dead_letters, cqrs.outbox, cqrs.offsets;"
+static const char function[] =
+    "CREATE FUNCTION visit(id int, n int) RETURNS cqrs.outcome LANGUAGE plpgsql AS $$ BEGIN"
+    " UPDATE visits v SET n = v.n + 1 / visit.n WHERE v.id = visit.id;"
+    " IF NOT FOUND THEN RETURN (404, 'not there', NULL)::cqrs.outcome; END IF;"
+    " PERFORM cqrs.publish('visited', 'k', NULL, '{}'::jsonb);"
+    " RETURN (NULL, NULL, jsonb_build_object('id', id))::cqrs.outcome; END $$";
+static const char reset[] = "TRUNCATE plain, cqrs.dead_letters, cqrs.outbox, cqrs.offsets,"
+                            " cqrs.outcomes;"
                             "UPDATE visits SET n = 0;"
                             "INSERT INTO cqrs.offsets VALUES ('g', 't', 0, 10)";
 static const char stand[] =
@@ -65,14 +74,18 @@ static const char stand[] =
     " (SELECT string_agg(concat_ws(',', \"offset\", part_index, sqlstate, headers), ' ' ORDER BY "
     "\"offset\", part_index) FROM cqrs.dead_letters),"
     " (SELECT count(*) FROM cqrs.outbox),"
-    " (SELECT next_offset FROM cqrs.offsets))";
+    " (SELECT next_offset FROM cqrs.offsets),"
+    " (SELECT string_agg(concat_ws(',', \"offset\", status, body), ' ' ORDER BY \"offset\")"
+    " FROM cqrs.outcomes))";
 
 struct write {
 	struct base base;
 	struct partition partition;
 	struct cqrs_table *table;
+	struct cqrs_decision *visit;
 	struct cqrs_batch *batch;
 	struct pg_writer *writer;
+	void (*decide)(struct write *w, int n);
 	int64_t offset;
 	int done;
 };
@@ -106,13 +119,32 @@ static void decide(struct write *w, int n)
 	}
 }
 
+static void ask(struct write *w, int id, int n)
+{
+	cqrs_decide(w->batch, w->visit, (struct cqrs_value[]){cqrs_int4(id), cqrs_int4(n)});
+}
+
+/* Commands: one is accepted, one refused, one repeated, one raises an error, one has a row. */
+static void decide_command(struct write *w, int n)
+{
+	char id[37];
+	const struct cqrs_header headers[] = {{"command-id", id, 36}, {"prefer", "wait", 4}};
+	int which = n % 100;
+	snprintf(id, sizeof id, "01890a5d-ac96-774b-bcce-b302099a%04d", which == 2 ? n - 2 : n);
+	batch_take_headers(w->batch, headers, which == 0 ? 2 : 1);
+	if (which == 4)
+		append(w, n, n);
+	else
+		ask(w, which == 1 ? 2 : 1, which == 3 ? 0 : 1);
+}
+
 static bool take(struct write *w, int n)
 {
 	struct kafka_message msg = {
 	    .message = {.topic = topics[0], .offset = w->offset, .value = "v", .value_len = 1}};
 	if (!batch_begin(w->batch, &msg, &w->partition))
 		return false;
-	decide(w, n);
+	w->decide(w, n);
 	if (!batch_end(w->batch))
 		return false;
 	w->offset++;
@@ -164,7 +196,8 @@ static bool start_writer(struct write *w)
 	*w = (struct write){.partition = {.position = {.offset = 10}, .topic = topics[0]},
 	                    .offset = 10};
 	w->table = begin(&w->base) ? batch_table_new(&def, 0) : NULL;
-	w->batch = w->table ? batch_new(&w->table, 1) : NULL;
+	w->visit = w->table ? batch_decision_new("visit", two_ints, 2) : NULL;
+	w->batch = w->visit ? batch_new(&w->table, 1) : NULL;
 	w->writer = w->batch ? pg_writer_new(w->base.loop, &config, w->base.metrics, w->base.health,
 	                                     on_stored, w)
 	                     : NULL;
@@ -175,15 +208,18 @@ static void end_writer(struct write *w)
 {
 	pg_writer_free(w->writer);
 	batch_free(w->batch);
+	batch_decision_free(w->visit);
 	batch_table_free(w->table);
 	end(&w->base);
 }
 
-static bool stores_from(int first, int last, const char *expected)
+static bool stores_from(int first, int last, void (*decided)(struct write *w, int n),
+                        const char *expected)
 {
 	struct write w;
 	pg_server_exec(reset);
 	bool ok = start_writer(&w);
+	w.decide = decided;
 	if (ok) {
 		fill(&w, first, last);
 		store(&w);
@@ -202,15 +238,23 @@ static bool stores_from(int first, int last, const char *expected)
 
 static bool stores_rows(void)
 {
-	return stores_from(10, 13, "10:10 11:11 12:12 110:110 111:111 112:112 | 0 | 0 | 16");
+	return stores_from(10, 13, decide, "10:10 11:11 12:12 110:110 111:111 112:112 | 0 | 0 | 16");
 }
 
 static bool stores_what_is_refused_and_what_is_not(void)
 {
-	return stores_from(0, 5,
+	return stores_from(0, 5, decide,
 	                   "0:0 1:0.5 100:100 101:101 102:102 103:103 104:104 | 1 | "
 	                   "11,1,23514,{\"h\": \"1\"} 13,{\"h\": \"1\"} 14,{\"h\": \"1\"} | 1 | "
 	                   "20");
+}
+
+static bool stores_what_becomes_of_commands(void)
+{
+	return stores_from(0, 5, decide_command,
+	                   "4:4 104:104 | 2 | 11 13,22012 16 18,22012 | 2 | 20 | "
+	                   "10,200,{\"id\": 1} 11,404 13,422 14,200 "
+	                   "15,200,{\"id\": 1} 16,404 18,422 19,200");
 }
 
 /* ---- the pool ---- */
@@ -360,12 +404,16 @@ static void start(void)
 	pg_server_exec(ddl);
 	for (const struct schema_file *file = schema_files; file->number; file++)
 		pg_server_exec(file->text);
+	pg_server_exec(function);
 }
 
 static const struct injection_scenario scenarios[] = {
     {.name = "stores rows", .run = stores_rows, .every = 3},
     {.name = "stores what is refused and what is not",
      .run = stores_what_is_refused_and_what_is_not,
+     .every = 11},
+    {.name = "stores what becomes of commands",
+     .run = stores_what_becomes_of_commands,
      .every = 11},
     {.name = "answers", .run = answers, .jobs = 4, .every = 7},
     {.name = "looks a host up", .run = looks_a_host_up, .has_threads = true, .jobs = 4, .every = 3},

@@ -345,8 +345,28 @@ static void send_packet(struct pg_conn *conn, enum packet_kind kind, const char 
 		free(packet);
 }
 
+/* The parameters are arrays, of an element and of what is to be decided. */
+static void send_decisions(struct pg_conn *conn, const struct pg_request *request)
+{
+	struct packet like = {.decides = true};
+	size_t n = pg_get32(request->values[0] + 12);
+	struct sim_decision *list = calloc(n, sizeof *list);
+	assert(list);
+	for (size_t i = 0; i < n; i++) {
+		list[i].element =
+		    (int64_t)pg_get64(request->values[0] + PG_ARRAY_HEADER + i * 12 + 4);
+		list[i].what = (int32_t)pg_get32(request->values[1] + PG_ARRAY_HEADER + i * 8 + 4);
+	}
+	send_packet(conn, PACKET_BOUND, (const char *)list, n * sizeof *list, &like);
+	free(list);
+}
+
 static void send_bound(struct pg_conn *conn, const struct pg_request *request)
 {
+	if (!strncmp(request->sql, SIM_SQL_DECIDE, strlen(SIM_SQL_DECIDE))) {
+		send_decisions(conn, request);
+		return;
+	}
 	struct packet bound = {.sql = request->sql};
 	for (int i = 0; i < request->n_params; i++)
 		bound.params[i] = request->lengths[i] == 8 ? (int64_t)pg_get64(request->values[i])

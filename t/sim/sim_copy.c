@@ -143,6 +143,27 @@ static void copy_dead_letters(struct copy *copy)
 	}
 }
 
+static enum step copy_outcomes(struct copy *copy)
+{
+	char topic[64];
+	for (size_t i = 0; next_tuple(copy); i++) {
+		const struct field *name = column(copy, "topic");
+		struct change outcome = {.kind = CHANGE_OUTCOME};
+		if (i < copy->session->at)
+			continue;
+		snprintf(topic, sizeof topic, "%.*s", name->len, name->data);
+		outcome.log = sql_log(copy->session, topic, (int32_t)integer(copy, "partition"));
+		outcome.from = integer(copy, "offset");
+		outcome.status = (int16_t)pg_get16(column(copy, "status")->data);
+		enum step step =
+		    sql_insert_outcome(copy->session, column(copy, "command_id")->data, outcome);
+		if (step != STEP_DONE)
+			return step;
+		copy->session->at++;
+	}
+	return STEP_DONE;
+}
+
 static size_t count_tuples(struct copy copy)
 {
 	size_t n = 0;
@@ -192,6 +213,8 @@ enum step sql_copy(struct session *session, char *sql)
 		copy_events(&copy);
 	else if (!strncmp(table, "cqrs.dead_letters", len))
 		copy_dead_letters(&copy);
+	else if (!strncmp(table, "cqrs.outcomes", len))
+		step = copy_outcomes(&copy);
 	else
 		step = copy_rows(&copy, *table == '"' ? table + 1 : table,
 		                 *table == '"' ? len - 2 : len);

@@ -13,7 +13,7 @@ const char *const sim_topics[SIM_TOPICS] = {"readings", "orders"};
 /* What becomes of an element with this letter. */
 struct kind {
 	char letter;
-	uint8_t effects[N_EFFECTS]; /* rows, statements, counted, events, dead letters */
+	uint8_t effects[N_EFFECTS]; /* rows, statements, counted, events, dead letters, decisions */
 	const char *sqlstate;       /* of its dead letter */
 	const char *what;
 };
@@ -42,10 +42,22 @@ static const struct kind kinds[] = {
     {'h', {1, 0, 0, 0, 0}, NULL, "a row of the message"},
     {'H', {0, 0, 0, 0, 1}, "23514", "a row of the message that a CHECK refuses"},
     {'M', {0, 0, 0, 0, 1}, "", "refused by the module as a whole"},
+    {'a', {0, 0, 0, 0, 0, 1}, NULL, "a decision"},
+    {'A', {0, 0, 0, 0, 0, 1}, NULL, "a decision behind all else"},
+    {'b', {0, 0, 0, 0, 1}, "", "a decision that refuses"},
+    {'B', {0, 0, 0, 0, 1}, "", "a decision that refuses, behind all else"},
+    {'E', {0, 0, 0, 0, 1}, "22012", "a decision that fails"},
+    {'y', {0, 0, 0, 0, 1}, "", "a decision, and a statement that touches no row"},
+    {'Y', {0, 0, 0, 0, 1}, "", "a decision that refuses, and a statement"},
+    {'X', {0, 0, 0, 0, 1}, "", "the same with a statement that a CHECK refuses"},
+    {'Z', {0, 0, 0, 0, 1}, "", "a statement, and a decision that refuses"},
 };
 
+const char sim_whole_letters[] = "hHMaAbBEyYXZ";
+
 #define N_KINDS       (sizeof kinds / sizeof *kinds)
-#define N_OF_ELEMENTS (N_KINDS - 3)
+#define N_WHOLE       (sizeof sim_whole_letters - 1)
+#define N_OF_ELEMENTS (N_KINDS - N_WHOLE)
 
 static const struct kind *find_kind(char letter)
 {
@@ -75,6 +87,8 @@ void sim_logs_init(struct sim *sim)
 	struct sim_logs *logs = sim->logs;
 	logs->n_topics = sim_between(sim, 1, SIM_TOPICS);
 	logs->kinds = some_kinds(sim);
+	logs->whole = sim_chance(sim, 30) ? 50 : 10;
+	logs->commands = sim_chance(sim, 50) ? 0 : sim_chance(sim, 50) ? 20 : 100;
 	for (int topic = 0; topic < logs->n_topics; topic++) {
 		int partitions = sim_between(sim, 1, 3);
 		for (int i = 0; i < partitions; i++) {
@@ -147,14 +161,35 @@ static void note_keys(struct sim_log *log, struct sim_record *record)
 	}
 }
 
+/* It has an id, and perhaps is a command that was sent before. */
+static void make_command(struct sim *sim, int number, struct sim_record *record)
+{
+	const struct sim_log *log = &sim->logs->logs[number];
+	/* One of those before it; its own is not made yet. */
+	const struct sim_record *first = &log->records[sim_random(sim, (uint32_t)log->n + 1)];
+	int64_t repeated = first->command;
+	record->command = sim_command(number, log->n);
+	/* Which of two is the first depends on what is skipped. */
+	if (repeated && !sim->odds[FAULT_RETENTION] && sim_chance(sim, 50)) {
+		record->command = repeated;
+		record->repeats = true;
+		record->len = first->len;
+		memcpy(record->value, first->value, sizeof first->value);
+	}
+	record->waited = sim_chance(sim, 50);
+	snprintf(record->id, sizeof record->id, "00000000-0000-7000-8000-%012" PRIx64,
+	         (uint64_t)record->command);
+}
+
 static void say_record(struct sim *sim, int number, const struct sim_record *record)
 {
 	char text[8 * SIM_ELEMENTS + 1] = "";
 	const struct sim_log *log = &sim->logs->logs[number];
 	for (int i = 0; i < record->len; i += 2)
 		snprintf(text + strlen(text), 8, " %c%d", record->value[i], record->value[i + 1]);
-	say(sim, -1, "%s [%d] offset %d:%s", sim_topics[log->topic], (int)log->partition,
-	    (int)record->offset, text);
+	say(sim, -1, "%s [%d] offset %d:%s%s%s%s", sim_topics[log->topic], (int)log->partition,
+	    (int)record->offset, text, record->command ? ", command " : "", record->id,
+	    record->waited ? ", waited for" : "");
 }
 
 void sim_log_append(struct sim *sim, int number)
@@ -164,10 +199,9 @@ void sim_log_append(struct sim *sim, int number)
 	bool refused = false;
 	int n = sim_between(sim, 0, sim_chance(sim, 30) ? SIM_ELEMENTS - 1 : 2);
 	*record = (struct sim_record){.offset = log->end};
-	if (n && sim_chance(sim, 10)) {
-		static const char whole[] = "hHM";
-		char letter = whole[sim_random(sim, 3)];
-		refused = letter != 'h';
+	if (n && sim_chance(sim, sim->logs->whole)) {
+		char letter = sim_whole_letters[sim_random(sim, N_WHOLE)];
+		refused = find_kind(letter)->effects[EFFECT_DEAD];
 		add_element(record, letter, 0);
 	}
 	for (int i = 0; i < n; i++) {
@@ -176,7 +210,9 @@ void sim_log_append(struct sim *sim, int number)
 			letter = 'd';
 		add_element(record, letter, choose_number(sim, number, letter));
 	}
-	if (!refused)
+	if (sim_chance(sim, sim->logs->commands))
+		make_command(sim, number, record);
+	if (!refused && !record->repeats)
 		note_keys(log, record);
 	say_record(sim, number, record);
 	log->end++;
@@ -219,7 +255,7 @@ static struct sim_record *find_record(struct sim *sim, int number, int64_t offse
 
 static bool is_of_message(char letter)
 {
-	return letter == 'h' || letter == 'H' || letter == 'M';
+	return letter && strchr(sim_whole_letters, letter);
 }
 
 static const struct kind *kind_of_whole(const struct sim_record *record)
@@ -231,6 +267,8 @@ static const struct kind *kind_of_whole(const struct sim_record *record)
 static const struct kind *expected(const struct sim_record *record, int index)
 {
 	const struct kind *whole = kind_of_whole(record);
+	if (record->repeats)
+		return NULL;
 	if (index < 0)
 		return whole;
 	if (whole && (whole->effects[EFFECT_DEAD] || index == 0))
@@ -238,8 +276,40 @@ static const struct kind *expected(const struct sim_record *record, int index)
 	return 2 * index < record->len ? find_kind(record->value[2 * index]) : NULL;
 }
 
-static const char *const effect_names[] = {"row", "row of a statement", "count", "event",
-                                           "dead letter"};
+/* Of a record with a command-id: what cqrs.outcomes says. */
+static int expected_status(const struct sim_record *record, int status)
+{
+	const struct kind *whole = kind_of_whole(record);
+	bool any_key = false;
+	if (whole && whole->effects[EFFECT_DEAD])
+		return strchr("bBYXZ", whole->letter) ? 404 : 422;
+	if (whole || !record->len)
+		return 200;
+	for (int i = 0; i < record->len; i += 2) {
+		if (!find_kind(record->value[i])->effects[EFFECT_DEAD])
+			return 200;
+		any_key |= record->value[i] == 'D';
+	}
+	/* All are refused: which is found first depends. */
+	return any_key && status == 409 ? 409 : 422;
+}
+
+/* Who waits for a command that is refused has no need of a dead letter. */
+static bool is_told(const struct sim_record *record)
+{
+	return record->command && record->waited && expected_status(record, 0) >= 400;
+}
+
+static unsigned wanted(const struct sim_record *record, int index, int effect)
+{
+	const struct kind *kind = expected(record, index);
+	if (!kind || (effect == EFFECT_DEAD && is_told(record)))
+		return 0;
+	return kind->effects[effect];
+}
+
+static const char *const effect_names[] = {"row",   "row of a statement", "count",
+                                           "event", "dead letter",        "decision"};
 
 static void name_element(const struct sim *sim, int64_t element, char *text, size_t size)
 {
@@ -256,7 +326,7 @@ void sim_oracle_effect(struct sim *sim, enum sim_effect effect, int64_t element)
 	if (!record || index >= SIM_ELEMENTS)
 		sim_abort(sim, "a %s of an element that never was", effect_names[effect]);
 	const struct kind *kind = expected(record, index);
-	unsigned want = kind ? kind->effects[effect] : 0;
+	unsigned want = wanted(record, index, effect);
 	unsigned got = ++record->counts[index + 1][effect];
 	name_element(sim, element, name, sizeof name);
 	if (record->skipped) {
@@ -300,7 +370,7 @@ static void check_element(struct sim *sim, int log, const struct sim_record *rec
 	sim->logs->passed++;
 	name_element(sim, sim_element(log, record->offset, index), name, sizeof name);
 	for (int i = 0; i < N_EFFECTS; i++) {
-		if (record->counts[index + 1][i] >= kind->effects[i])
+		if (record->counts[index + 1][i] >= wanted(record, index, i))
 			continue;
 		sim->lost++;
 		sim_fail(sim, "lost: %s (%s) has no %s", name, kind->what, effect_names[i]);
@@ -311,6 +381,36 @@ static void check_element(struct sim *sim, int log, const struct sim_record *rec
 		sim->lost++;
 		sim_fail(sim, "lost: %s (%s) is not there", name, kind->what);
 	}
+}
+
+bool sim_log_has_outcome(const struct sim *sim, int64_t command)
+{
+	return sim->logs->logs[(command >> 32) - 1].records[command & 0xff].has_outcome;
+}
+
+void sim_oracle_outcome(struct sim *sim, int log, int64_t offset, int64_t command, int status,
+                        bool notified)
+{
+	struct sim_record *record = find_record(sim, log, offset);
+	if (!record || record->command != command)
+		sim_abort(sim, "an outcome of a command that never was");
+	if (record->repeats || record->has_outcome) {
+		sim->doubled++;
+		sim_fail(sim, "doubled: offset %" PRId64 " has an outcome again", offset);
+	}
+	if (record->skipped || status != expected_status(record, status))
+		sim_fail(sim, "wrong: offset %" PRId64 " has the outcome %d", offset, status);
+	if (record->waited && !notified)
+		sim_fail(sim, "wrong: who waits for offset %" PRId64 " is not told", offset);
+	record->has_outcome = true;
+}
+
+static void check_outcome(struct sim *sim, const struct sim_record *record)
+{
+	if (!record->command || record->repeats || record->has_outcome)
+		return;
+	sim->lost++;
+	sim_fail(sim, "lost: offset %" PRId64 " has no outcome", record->offset);
 }
 
 static void move(struct sim *sim, int number, int64_t from, int64_t to)
@@ -346,10 +446,13 @@ void sim_oracle_moved(struct sim *sim, int number, int64_t from, int64_t to)
 {
 	struct sim_log *log = &sim->logs->logs[number];
 	move(sim, number, from, to);
-	for (int i = 0; i < log->n; i++)
-		if (log->records[i].offset >= from && log->records[i].offset < to)
-			for (int index = -1; index < SIM_ELEMENTS; index++)
-				check_element(sim, number, &log->records[i], index);
+	for (int i = 0; i < log->n; i++) {
+		if (log->records[i].offset < from || log->records[i].offset >= to)
+			continue;
+		for (int index = -1; index < SIM_ELEMENTS; index++)
+			check_element(sim, number, &log->records[i], index);
+		check_outcome(sim, &log->records[i]);
+	}
 }
 
 /* The last element with each key that was not skipped stands in table `latest`. */

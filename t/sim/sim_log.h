@@ -29,6 +29,7 @@ enum sim_effect {
 	EFFECT_COUNTER,
 	EFFECT_EVENT,
 	EFFECT_DEAD,
+	EFFECT_DECISION,
 	N_EFFECTS
 };
 
@@ -37,6 +38,10 @@ struct sim_record {
 	int len; /* of the value; 0: a tombstone */
 	char value[2 * SIM_ELEMENTS];
 	bool skipped; /* in a gap */
+	/* It has a command-id. */
+	int64_t command; /* whose: sim_command(); 0: none */
+	char id[40];     /* as text */
+	bool waited, repeats, has_outcome;
 	/* of the message as a whole at 0, of element i at i + 1 */
 	uint8_t counts[SIM_ELEMENTS + 1][N_EFFECTS];
 };
@@ -58,14 +63,22 @@ struct sim_log {
 struct sim_logs {
 	struct sim_log logs[SIM_LOGS];
 	int n, n_topics;
-	uint64_t kinds; /* bits of kinds[] that this schedule has */
-	int passed;     /* elements that a commit went past */
+	uint64_t kinds;    /* bits of kinds[] that this schedule has */
+	unsigned whole;    /* percent of records with something of the message as a whole */
+	unsigned commands; /* percent of records with a command-id */
+	int passed;        /* elements that a commit went past */
 };
 
 /* Rows, statements and events carry the number of their element. */
 static inline int64_t sim_element(int log, int64_t offset, int index)
 {
 	return ((int64_t)log << 32) | (offset << 8) | (index + 1);
+}
+
+/* The record that was the first with a command-id has it as its number. */
+static inline int64_t sim_command(int log, int record)
+{
+	return ((int64_t)(log + 1) << 32) | record;
 }
 
 /* Decides how many logs there are and what will be in them. */
@@ -76,6 +89,7 @@ void sim_log_append(struct sim *sim, int log);
 void sim_log_delete(struct sim *sim, int log);
 int sim_log_find(const struct sim *sim, int topic, int32_t partition);
 extern const char *const sim_topics[SIM_TOPICS];
+extern const char sim_whole_letters[]; /* which of a value are of the message as a whole */
 /* Whether all that there is, and will be, is stored. */
 bool sim_logs_are_stored(const struct sim *sim);
 
@@ -85,6 +99,11 @@ void sim_oracle_effect(struct sim *sim, enum sim_effect effect, int64_t element)
 /* `index` < 0: the whole message. */
 void sim_oracle_dead(struct sim *sim, int log, int64_t offset, int index, const char *sqlstate,
                      const char *payload, int len);
+/* A row of cqrs.outcomes; `notified`: who waits is told. */
+void sim_oracle_outcome(struct sim *sim, int log, int64_t offset, int64_t command, int status,
+                        bool notified);
+/* Whether there is one. */
+bool sim_log_has_outcome(const struct sim *sim, int64_t command);
 /* An offset has moved; `-1`: it was not there.  The effects of the same commit were told before. */
 void sim_oracle_moved(struct sim *sim, int log, int64_t from, int64_t to);
 /* It moves over what the log does not have any more. */

@@ -14,6 +14,7 @@ struct sim_module {
 	struct sim *sim;
 	struct cqrs_table *tables[SIM_TABLES];
 	struct cqrs_statement *ensure, *insert, *count;
+	struct cqrs_decision *decide;
 	uint64_t ensured[SIM_PARENTS]; /* in which batch; 0: not that we know of */
 };
 
@@ -71,6 +72,14 @@ static void count(const struct asked *a)
 	             "there is no such counter");
 }
 
+enum { DECIDED, REFUSED, FAILS };
+
+static void decide(const struct asked *a, int what)
+{
+	cqrs_decide(a->batch, a->module->decide,
+	            (struct cqrs_value[]){cqrs_int8(a->element), cqrs_int4(what)});
+}
+
 static void publish(const struct asked *a)
 {
 	char text[32];
@@ -87,8 +96,26 @@ static void ensure(const struct asked *a)
 	*known = cqrs_batch_number(a->batch);
 }
 
+/* Of the message as a whole. */
+static void ask_whole(const struct asked *a, char letter)
+{
+	struct asked missing = *a;
+	missing.number = SIM_MISSING;
+	if (letter == 'Z')
+		insert(a, 0);
+	decide(a, letter == 'E' ? FAILS : strchr("aAy", letter) ? DECIDED : REFUSED);
+	if (letter == 'y')
+		count(&missing);
+	else if (letter == 'Y' || letter == 'X')
+		insert(a, letter == 'X');
+}
+
 static void ask(const struct asked *a, char letter)
 {
+	if (strchr("aAbBEyYXZ", letter)) {
+		ask_whole(a, letter);
+		return;
+	}
 	switch (letter) {
 	case 'r':
 	case 'h':
@@ -159,15 +186,19 @@ static void handle(struct sim_module *module, int topic, const struct cqrs_messa
 	struct asked a = {.module = module, .batch = batch};
 	bool refused = false;
 	for (size_t i = 0; i < msg->value_len; i += 2) {
-		bool whole = i == 0 && strchr("hHM", value[0]);
+		bool whole = i == 0 && strchr(sim_whole_letters, value[0]);
 		a.element = sim_element(log, msg->offset, whole ? -1 : (int)i / 2);
 		a.number = (unsigned char)value[i + 1];
 		if (!whole)
 			cqrs_element(batch, (int32_t)i / 2, value + i, 2);
 		if (value[i] == 'M')
 			refused = true;
-		else
+		else if (value[i] != 'A' && value[i] != 'B')
 			ask(&a, value[i]);
+	}
+	if (msg->value_len && (value[0] == 'A' || value[0] == 'B')) {
+		a.element = sim_element(log, msg->offset, -1);
+		ask(&a, value[0]);
 	}
 	if (refused)
 		cqrs_refuse(batch, "the module does not like any of it");
@@ -196,7 +227,8 @@ const struct cqrs_command_module sim_module = {.abi = CQRS_ABI, .name = "sim", .
 struct sim_module *sim_module_new(struct sim *sim, struct cqrs_setup *setup)
 {
 	static const enum cqrs_type id[] = {CQRS_INT4}, element_bad[] = {CQRS_INT8, CQRS_INT4},
-	                            id_element[] = {CQRS_INT4, CQRS_INT8};
+	                            id_element[] = {CQRS_INT4, CQRS_INT8},
+	                            element_what[] = {CQRS_INT8, CQRS_INT4};
 	static cqrs_handle_fn *const handlers[SIM_TOPICS] = {handle_first, handle_second};
 	struct sim_module *module = calloc(1, sizeof *module);
 	assert(module);
@@ -206,6 +238,7 @@ struct sim_module *sim_module_new(struct sim *sim, struct cqrs_setup *setup)
 	module->ensure = cqrs_setup_statement(setup, sim_sql_ensure, id, 1);
 	module->insert = cqrs_setup_statement(setup, sim_sql_insert, element_bad, 2);
 	module->count = cqrs_setup_statement(setup, sim_sql_count, id_element, 2);
+	module->decide = cqrs_setup_decision(setup, "decide", element_what, 2);
 	for (int i = 0; i < sim->logs->n_topics; i++)
 		cqrs_setup_topic(setup, sim_topics[i], handlers[i]);
 	return module;

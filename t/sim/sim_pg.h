@@ -30,6 +30,8 @@ extern const char *const sim_table_names[SIM_TABLES];
 
 /* The modules' statements, with bound parameters. */
 extern const char sim_sql_ensure[], sim_sql_insert[], sim_sql_count[];
+/* How the statement begins that asks for decisions. */
+#define SIM_SQL_DECIDE "SELECT (r).status, (r).reason, (r).body FROM ("
 
 void sim_server_init(struct sim *sim);
 void sim_server_free(struct sim *sim);

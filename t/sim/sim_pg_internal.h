@@ -18,23 +18,31 @@ struct sim_row {
 
 /* ---- what a transaction has done, to be committed ---- */
 
-enum change_kind { CHANGE_ROW, CHANGE_EFFECT, CHANGE_DEAD, CHANGE_PARENT, CHANGE_OFFSET };
+enum change_kind {
+	CHANGE_ROW,
+	CHANGE_EFFECT,
+	CHANGE_DEAD,
+	CHANGE_PARENT,
+	CHANGE_OUTCOME,
+	CHANGE_OFFSET
+};
 
 struct change {
 	enum change_kind kind;
 	enum sim_table table;   /* ROW */
 	enum sim_effect effect; /* EFFECT */
-	int64_t k, element;     /* ROW, EFFECT; PARENT: k */
-	int log;                /* OFFSET, DEAD */
+	int64_t k, element;     /* ROW, EFFECT; PARENT: k; OUTCOME: `k` is the command */
+	int log;                /* OFFSET, DEAD, OUTCOME */
+	int status;             /* OUTCOME */
 	bool is_gap;            /* OFFSET: what it goes past is not there */
-	int64_t from, to, mark; /* OFFSET; DEAD: `from` is its offset */
+	int64_t from, to, mark; /* OFFSET; DEAD, OUTCOME: `from` is its offset */
 	int index;              /* DEAD */
 	char sqlstate[6];
 	char payload[2 * SIM_ELEMENTS];
 	int len;
 };
 
-enum lock_kind { LOCK_OFFSET, LOCK_KEY, LOCK_COUNTER, LOCK_PARENT };
+enum lock_kind { LOCK_OFFSET, LOCK_KEY, LOCK_COUNTER, LOCK_PARENT, LOCK_COMMAND };
 
 struct lock {
 	int64_t what; /* kind and id */
@@ -43,6 +51,11 @@ struct lock {
 
 /* ---- between client and server ---- */
 
+/* What the module gives to a decision. */
+struct sim_decision {
+	int64_t element, what; /* 0: it is decided, 1: refused, 2: that fails */
+};
+
 enum packet_kind { PACKET_QUERY, PACKET_COPY, PACKET_BOUND, PACKET_SYNC };
 
 struct packet {
@@ -50,8 +63,9 @@ struct packet {
 	enum packet_kind kind;
 	const char *sql;   /* BOUND: borrowed */
 	int64_t params[4]; /* BOUND */
+	bool decides;      /* BOUND: `text` is struct sim_decision, as many as fit */
 	size_t len;
-	char text[]; /* QUERY, COPY; terminated */
+	_Alignas(int64_t) char text[]; /* QUERY, COPY; terminated */
 };
 STAILQ_HEAD(packets, packet);
 
@@ -105,6 +119,7 @@ struct session {
 	bool block, aborted; /* BEGIN was said; something failed since */
 	int64_t began;       /* 0: there is none */
 	int64_t idle_since;
+	bool notified; /* pg_notify() */
 	struct change *changes;
 	size_t n_changes, cap_changes;
 	struct stage stages[SIM_TABLES];

@@ -181,6 +181,7 @@ enum step session_refuse(struct session *session, const char *sqlstate, const ch
 static void end_transaction(struct session *session)
 {
 	session->n_changes = 0;
+	session->notified = false;
 	for (int i = 0; i < SIM_TABLES; i++)
 		session->stages[i].n = 0;
 	session->began = 0;

@@ -20,6 +20,13 @@ struct entry {
 };
 STAILQ_HEAD(entries, entry);
 
+/* A copy of its own, so that who looks into it too late is found out. */
+struct loan {
+	struct sim *sim;
+	const struct sim_record *record;
+	char value[2 * SIM_ELEMENTS];
+};
+
 struct lane {
 	struct kafka_source *source;
 	int index, n;
@@ -404,14 +411,14 @@ static void lend(struct kafka_source *source, const struct entry *entry, struct 
 	if (entry->kind != KAFKA_MESSAGE)
 		return;
 	int len = entry->record->len;
-	/* A copy of its own, so that who looks into it too late is found out. */
-	struct sim **loan = malloc(sizeof(struct sim *) + sizeof entry->record->value);
+	struct loan *loan = malloc(sizeof *loan);
 	assert(loan);
-	*loan = source->sim;
-	memcpy(loan + 1, entry->record->value, (size_t)len);
+	loan->sim = source->sim;
+	loan->record = entry->record;
+	memcpy(loan->value, entry->record->value, (size_t)len);
 	source->sim->cluster->loans++;
 	out->handle = loan;
-	out->message.value = len ? loan + 1 : NULL;
+	out->message.value = len ? loan->value : NULL;
 	out->message.value_len = (size_t)len;
 }
 
@@ -435,19 +442,28 @@ int kafka_source_take(struct kafka_source *source, int number, struct kafka_mess
 
 bool kafka_message_headers(const struct kafka_message *msg, struct cqrs_header **headers, size_t *n)
 {
-	(void)msg;
+	const struct loan *loan = msg->handle;
+	const struct sim_record *record = loan->record;
 	*headers = NULL;
 	*n = 0;
+	if (!record->command)
+		return true;
+	struct cqrs_header *list = calloc(2, sizeof *list);
+	assert(list);
+	list[0] = (struct cqrs_header){"command-id", record->id, strlen(record->id)};
+	list[1] = (struct cqrs_header){"prefer", "wait", 4};
+	*headers = list;
+	*n = record->waited ? 2 : 1;
 	return true;
 }
 
 void kafka_message_free(struct kafka_message *msg)
 {
-	struct sim **loan = msg->handle;
+	struct loan *loan = msg->handle;
 	msg->handle = NULL;
 	if (!loan)
 		return;
-	(*loan)->cluster->loans--;
+	loan->sim->cluster->loans--;
 	free(loan);
 }
 

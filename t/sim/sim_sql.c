@@ -99,6 +99,8 @@ static const struct {
     {"DROP INDEX IF EXISTS pg_temp.cqrs_stage_", run_nothing, false},
     {"SELECT * FROM cqrs.sift(", sql_sift, false},
     {"SELECT * FROM cqrs.duplicates(", sql_duplicates, false},
+    {"SELECT u.n AS cqrs_known FROM unnest(", sql_known, false},
+    {"SELECT pg_notify('cqrs_outcomes', '')", sql_notify, false},
     {"SELECT ", sql_staged, false},
 };
 
@@ -175,6 +177,8 @@ static enum step run_count(struct session *session, const int64_t *params)
 
 enum step sql_run_bound(struct session *session, const struct packet *packet)
 {
+	if (packet->decides)
+		return sql_decide(session, packet);
 	if (packet->sql == sim_sql_ensure)
 		return run_ensure(session, packet->params);
 	if (packet->sql == sim_sql_insert)

@@ -41,6 +41,14 @@ enum step sql_add_offsets(struct session *session, char *sql);
 enum step sql_record_gap(struct session *session, char *sql);
 enum step sql_evict(struct session *session, char *sql);
 
+/* ---- sim_command.c ---- */
+
+enum step sql_known(struct session *session, char *sql);
+enum step sql_notify(struct session *session, char *sql);
+enum step sql_decide(struct session *session, const struct packet *packet);
+/* A row of cqrs.outcomes; `id` is a uuid's 16 bytes. */
+enum step sql_insert_outcome(struct session *session, const char *id, struct change outcome);
+
 /* ---- sim_copy.c, sim_stage.c ---- */
 
 enum step sql_copy(struct session *session, char *sql);

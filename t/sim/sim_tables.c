@@ -125,7 +125,7 @@ enum step insert_row(struct session *session, enum sim_table table, const struct
 
 /* ---- commit ---- */
 
-static void apply(struct sim *sim, const struct change *change)
+static void apply(struct sim *sim, const struct change *change, bool notified)
 {
 	struct sim_server *server = sim->server;
 	switch (change->kind) {
@@ -143,6 +143,10 @@ static void apply(struct sim *sim, const struct change *change)
 		sim_oracle_dead(sim, change->log, change->from, change->index, change->sqlstate,
 		                change->payload, change->len);
 		break;
+	case CHANGE_OUTCOME:
+		sim_oracle_outcome(sim, change->log, change->from, change->k, change->status,
+		                   notified);
+		break;
 	case CHANGE_PARENT:
 		server->parents[change->k] = true;
 		break;
@@ -156,7 +160,7 @@ void apply_changes(struct session *session)
 {
 	struct sim *sim = session->sim;
 	for (size_t i = 0; i < session->n_changes; i++)
-		apply(sim, &session->changes[i]);
+		apply(sim, &session->changes[i], session->notified);
 	/* The oracle looks back from the new positions: all else must be there. */
 	for (size_t i = 0; i < session->n_changes; i++) {
 		const struct change *change = &session->changes[i];

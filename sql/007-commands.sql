@@ -1,0 +1,68 @@
+-- Commands that are decided by what is stored, and what became of them.
+
+-- What a decision says: an HTTP status, from 400 on a refusal; null members are
+-- 200, no reason, no body.
+CREATE TYPE cqrs.outcome AS (status smallint, reason text, body jsonb);
+
+CREATE TABLE cqrs.outcomes (
+    command_id uuid PRIMARY KEY,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    status smallint NOT NULL,
+    reason text,
+    body jsonb,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE cqrs.outcomes IS 'What became of commands that have an id; who has a row here is not applied again';
+CREATE INDEX outcomes_applied_at ON cqrs.outcomes (applied_at);
+
+CREATE TABLE cqrs.idempotency (
+    key text PRIMARY KEY CHECK (octet_length(key) <= 255),
+    fingerprint bytea NOT NULL,
+    command_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE cqrs.idempotency IS 'Which request was the first with an Idempotency-Key, and the id of its command';
+CREATE INDEX idempotency_created_at ON cqrs.idempotency (created_at);
+
+-- An event into the outbox, for the functions that decide.  `headers` are an
+-- object of strings.
+CREATE FUNCTION cqrs.publish(topic text, key text, headers jsonb, value text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF octet_length(value) + coalesce(octet_length(key), 0) > 900000 THEN
+        RAISE EXCEPTION 'the event for % has more than 900000 bytes', topic USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    INSERT INTO cqrs.outbox (topic, key, headers, payload)
+    VALUES (topic, convert_to(key, 'UTF8'), headers, convert_to(value, 'UTF8'));
+END
+$$;
+
+CREATE FUNCTION cqrs.publish(topic text, key text, headers jsonb, value jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM cqrs.publish(topic, key, headers, value::text);
+END
+$$;
+
+-- Deletes some of the outcomes and idempotency keys that are older than `keep`;
+-- true: there may be more.  One session at a time does it.
+CREATE FUNCTION cqrs.forget_commands(keep interval, at_most integer) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    outcomes integer;
+    keys integer;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('cqrs.forget_commands', 0)) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM cqrs.outcomes WHERE ctid = ANY (ARRAY(
+        SELECT o.ctid FROM cqrs.outcomes o WHERE o.applied_at < now() - keep ORDER BY o.applied_at LIMIT at_most));
+    GET DIAGNOSTICS outcomes = ROW_COUNT;
+    DELETE FROM cqrs.idempotency WHERE ctid = ANY (ARRAY(
+        SELECT i.ctid FROM cqrs.idempotency i WHERE i.created_at < now() - keep ORDER BY i.created_at LIMIT at_most));
+    GET DIAGNOSTICS keys = ROW_COUNT;
+    RETURN greatest(outcomes, keys) = at_most;
+END
+$$;
