@@ -24,7 +24,7 @@ $(if $(NEEDED),$(error what is named above is needed to build))
 endif
 endif
 
-PACKAGES := libevent_core rdkafka libpq jansson yaml-0.1 libprotobuf-c
+PACKAGES := libevent_core rdkafka libpq jansson yaml-0.1 libprotobuf-c libcrypto
 PKG      := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS     := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread -lm -ldl
 
@@ -46,7 +46,9 @@ CORE     := $(filter-out src/core/main.c,$(wildcard src/core/*.c))
 CORE_OBJ := $(CORE:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/sql.o
 # What the two command modules of products share.
 PRODUCT_OBJ := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/modules/product/*.c)) $(BUILD)/obj/product.pb-c.o
-MOD_OBJ  := $(PRODUCT_OBJ) $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/obj/modules/query/%.o)
+# What the command module of sensors has in files of its own.
+SENSOR_OBJ := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/modules/sensor/*.c))
+MOD_OBJ  := $(PRODUCT_OBJ) $(SENSOR_OBJ) $(COMMANDS:%=$(BUILD)/obj/modules/command/%.o) $(QUERIES:%=$(BUILD)/obj/modules/query/%.o)
 MOD_SO   := $(COMMANDS:%=$(BUILD)/modules/command/%.so) $(QUERIES:%=$(BUILD)/modules/query/%.so)
 SIM_OBJ  := $(patsubst t/sim/%.c,$(BUILD)/obj/sim/%.o,$(wildcard t/sim/*.c))
 BENCH_OBJ := $(patsubst bench/%.c,$(BUILD)/obj/bench/%.o,$(wildcard bench/instructions*.c))
@@ -73,6 +75,7 @@ $(BUILD)/modules/%.so: src/modules/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -shared -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(MODULE_LIBS)
 
+$(BUILD)/modules/command/sensor.so: $(SENSOR_OBJ)
 $(BUILD)/modules/command/product.so $(BUILD)/modules/command/product_view.so: $(PRODUCT_OBJ)
 $(BUILD)/modules/command/product.so $(BUILD)/modules/command/product_view.so: MODULE_LIBS := $(shell pkg-config --libs libprotobuf-c 2>/dev/null)
 

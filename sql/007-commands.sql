@@ -26,6 +26,26 @@ CREATE TABLE cqrs.idempotency (
 COMMENT ON TABLE cqrs.idempotency IS 'Which request was the first with an Idempotency-Key, and the id of its command';
 CREATE INDEX idempotency_created_at ON cqrs.idempotency (created_at);
 
+-- Whose command a key stands for: that of who claimed it first.
+CREATE FUNCTION cqrs.claim(key text, fingerprint bytea, command_id uuid) RETURNS cqrs.idempotency
+LANGUAGE plpgsql AS $$
+DECLARE
+    claimed cqrs.idempotency;
+BEGIN
+    LOOP
+        INSERT INTO cqrs.idempotency AS i (key, fingerprint, command_id)
+        VALUES (claim.key, claim.fingerprint, claim.command_id)
+        ON CONFLICT ON CONSTRAINT idempotency_pkey DO NOTHING RETURNING i.* INTO claimed;
+        IF NOT FOUND THEN
+            SELECT i.* INTO claimed FROM cqrs.idempotency i WHERE i.key = claim.key;
+        END IF;
+        -- Or it was forgotten in between.
+        EXIT WHEN FOUND;
+    END LOOP;
+    RETURN claimed;
+END
+$$;
+
 -- An event into the outbox, for the functions that decide.  `headers` are an
 -- object of strings.
 CREATE FUNCTION cqrs.publish(topic text, key text, headers jsonb, value text) RETURNS void

@@ -13,6 +13,7 @@
 
 #include <cqrs/abi.h>
 #include <cqrs/option.h>
+#include <cqrs/param.h>
 #include <cqrs/value.h>
 
 struct cqrs_setup;     /* the module while it starts */
@@ -123,6 +124,10 @@ CQRS_EXPORT struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup,
  */
 CQRS_EXPORT void cqrs_setup_periodic(struct cqrs_setup *setup, int64_t period_us, const char *sql);
 
+/* A command over HTTP: see below.  `route` is borrowed until stop(). */
+struct cqrs_command_route;
+CQRS_EXPORT void cqrs_setup_route(struct cqrs_setup *setup, const struct cqrs_command_route *route);
+
 /* Says why start() is about to return NULL. */
 CQRS_EXPORT void cqrs_setup_fail(struct cqrs_setup *setup, const char *fmt, ...) CQRS_PRINTF(2, 3);
 
@@ -214,6 +219,70 @@ CQRS_EXPORT struct json_t *cqrs_message_json(struct cqrs_batch *batch,
 /* Refuses the element at hand: its effects are dropped and it becomes a dead letter. */
 CQRS_EXPORT void cqrs_refuse_element(struct cqrs_batch *batch, const char *fmt, ...)
     CQRS_PRINTF(2, 3);
+
+/* ---- commands over HTTP ---- */
+
+/*
+ * A request becomes one message, which is decided like all others when it comes
+ * back from Kafka.  It is answered when Kafka has it, with Command-Id and
+ * Consistency-Token; or, if the client prefers that, when it was applied.
+ *
+ * To the message's headers the core adds command-id, content-type, traceparent,
+ * and where the request has them idempotency-key, if-match and prefer.
+ */
+struct cqrs_forward; /* collects the message that a request becomes, and its answer */
+
+/*
+ * Validates a request, and either refuses it or forwards one message.  Called
+ * twice for a repeated Idempotency-Key, so it must not remember anything.
+ */
+typedef void cqrs_accept_fn(void *self, const struct cqrs_request *req, struct cqrs_forward *out);
+
+struct cqrs_command_route {
+	const char *method;  /* POST, PUT, PATCH or DELETE */
+	const char *path;    /* below /api/v1: "/products/{id}" */
+	const char *summary; /* one line */
+	const struct cqrs_param
+	    *params;        /* at most CQRS_PARAMS_MAX, ends with name NULL; NULL: none */
+	const char *body;   /* JSON Schema of the body; NULL: it has none */
+	const char *answer; /* JSON Schema of the answer's body; NULL: it has none */
+	int status;         /* when it is accepted: 200, 201 or 202 */
+	cqrs_accept_fn *accept;
+};
+
+/* The body as it was sent, not terminated; "" if there is none. */
+CQRS_EXPORT const void *cqrs_request_body(const struct cqrs_request *req, size_t *len);
+/* The body as a json_t of jansson, for json_decref(); NULL: refused with 400, or no memory. */
+CQRS_EXPORT struct json_t *cqrs_request_json(const struct cqrs_request *req,
+                                             struct cqrs_forward *out);
+/* The command's id, the text of a UUIDv7; for a repeated Idempotency-Key that of the first time. */
+CQRS_EXPORT const char *cqrs_request_id(const struct cqrs_request *req);
+/* The version that If-Match demands, in decimal digits, or "*"; NULL: none. */
+CQRS_EXPORT const char *cqrs_request_if_match(const struct cqrs_request *req);
+
+/*
+ * The message, once; all is copied.  `key` may be NULL; key and value together may have 900,000
+ * bytes, more is refused.
+ */
+CQRS_EXPORT void cqrs_forward(struct cqrs_forward *out, const char *topic, const void *key,
+                              size_t key_len, const void *value, size_t len);
+/* The same with a json_t of jansson as the value, borrowed; NULL: there was no memory for it. */
+CQRS_EXPORT void cqrs_forward_json(struct cqrs_forward *out, const char *topic, const void *key,
+                                   size_t key_len, const struct json_t *value);
+/* One more header of it, at most CQRS_FORWARD_HEADERS_MAX, in small letters; copied. */
+#define CQRS_FORWARD_HEADERS_MAX 8
+CQRS_EXPORT void cqrs_forward_header(struct cqrs_forward *out, const char *name, const char *value);
+/* `location` is below /api/v1, "/products/…"; `json` the body; both are copied and may be NULL. */
+CQRS_EXPORT void cqrs_forward_answer(struct cqrs_forward *out, const char *location,
+                                     const char *json);
+/* The request cannot be taken for lack of memory; its client may try again. */
+CQRS_EXPORT void cqrs_forward_no_memory(struct cqrs_forward *out);
+/*
+ * Answers a problem instead: `status` of 400 to 499, `code` for programs ("name_too_long", borrowed
+ * until stop()), `param` the parameter or member at fault (NULL: none).
+ */
+CQRS_EXPORT void cqrs_forward_refuse(struct cqrs_forward *out, int status, const char *code,
+                                     const char *param, const char *fmt, ...) CQRS_PRINTF(5, 6);
 
 /* ---- the module itself ---- */
 

@@ -238,7 +238,7 @@ static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *er
 	audit_fail(owner, "postgres: %s", error ? error->message : "connection lost");
 }
 
-static const struct pg_conn_events conn_events = {on_ready, on_lost};
+static const struct pg_conn_events conn_events = {.on_ready = on_ready, .on_lost = on_lost};
 
 /* ---- Kafka ---- */
 

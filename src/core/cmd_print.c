@@ -4,7 +4,10 @@
 
 #include <stdio.h>
 
-static void print_modules(const struct module_set *modules, enum module_kind kind, struct buf *out)
+/* `options` stand beside the modules, with values in `core`; NULL: none. */
+static void print_modules(const struct module_set *modules, enum module_kind kind,
+                          const struct cqrs_option *options, const struct core_options *core,
+                          struct buf *out)
 {
 	const char *title = kind == MODULE_COMMAND ? "commands:" : "queries:";
 	bool is_empty = true;
@@ -14,6 +17,8 @@ static void print_modules(const struct module_set *modules, enum module_kind kin
 			continue;
 		if (is_empty)
 			buf_printf(out, "%s\n", title);
+		if (is_empty && options)
+			config_print_options(options, core, 2, out);
 		is_empty = false;
 		bool has_options = module->options && module->options->name;
 		buf_printf(out, "  %s:%s\n", module->name, has_options ? "" : " {}");
@@ -31,8 +36,9 @@ int cmd_print(struct cmd *cmd)
 	if (code)
 		return code;
 	config_print(cmd->config, &out);
-	print_modules(cmd->modules, MODULE_COMMAND, &out);
-	print_modules(cmd->modules, MODULE_QUERY, &out);
+	print_modules(cmd->modules, MODULE_COMMAND, config_command_options, &cmd->config->core,
+	              &out);
+	print_modules(cmd->modules, MODULE_QUERY, NULL, NULL, &out);
 	code = cmd_write(stdout, &out);
 	buf_release(&out);
 	return code;

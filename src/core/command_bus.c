@@ -275,6 +275,7 @@ struct command_bus *command_bus_new(struct loop *loop, const struct command_bus_
 	bus->metrics = metrics;
 	bus->health = health;
 	bus->source_config.brokers = config->brokers;
+	STAILQ_INIT(&bus->routes);
 	room_init(bus);
 	bus->lanes = calloc((size_t)config->writers, sizeof *bus->lanes);
 	if (!bus->lanes || !positions_init(bus) || !gaps_init(bus)) {
@@ -328,7 +329,8 @@ bool command_bus_connect(struct command_bus *bus)
 	    .queue_bytes = config->memory / 4,
 	    .properties = config->properties,
 	};
-	pg_conn_start(bus->control);
+	if (!positions_start(bus) || !gaps_start(bus))
+		return false;
 	for (int i = 0; i < config->writers; i++)
 		if (!lane_init(&bus->lanes[i], bus, i))
 			return false;

@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 struct command_bus;
+struct command_route;
 struct kafka_message;
 struct partition;
 struct cqrs_setup; /* what a module declares itself with */
@@ -58,6 +59,8 @@ bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *se
 const char *const *command_bus_topics(const struct command_bus *bus, int *n);
 /* The tables that they have declared, counted from 0; NULL behind the last. */
 const struct cqrs_table_def *command_bus_table(const struct command_bus *bus, int i);
+/* The next HTTP route that they have declared, which is the caller's then; NULL: no more. */
+struct command_route *command_bus_take_route(struct command_bus *bus);
 /* `events` is called whenever a transaction with events has been committed. */
 void command_bus_on_events(struct command_bus *bus, loop_fn *events, void *arg);
 

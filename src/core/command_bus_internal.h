@@ -7,6 +7,7 @@
 
 #include "batch.h"
 #include "command_bus.h"
+#include "command_route.h"
 #include "kafka_source.h"
 #include "partition.h"
 #include "pg_conn.h"
@@ -68,6 +69,7 @@ struct command_bus {
 	struct cqrs_decision **decisions;
 	size_t n_decisions, cap_decisions;
 	struct bus_periodic *periodics;
+	struct command_routes routes; /* that nobody has taken */
 	struct cqrs_setup *setups;
 
 	struct kafka_source_config source_config;
@@ -133,6 +135,8 @@ void room_was_made(struct bus_lane *lane, bool dropped);
 
 /* command_positions.c */
 bool positions_init(struct command_bus *bus);
+/* Before the group is joined: it can be told what is away. */
+bool positions_start(struct command_bus *bus);
 void positions_release(struct command_bus *bus);
 /* Finds out where the partitions stand that we do not know of. */
 void positions_locate(struct command_bus *bus);
@@ -148,6 +152,7 @@ void positions_fetch(struct command_bus *bus);
 
 /* command_gaps.c */
 bool gaps_init(struct command_bus *bus);
+bool gaps_start(struct command_bus *bus);
 void gaps_release(struct command_bus *bus);
 /* What came out of a lane: true if it is a message to be decided, that is next or later. */
 bool gaps_admit(struct command_bus *bus, struct partition *partition,

@@ -299,7 +299,6 @@ bool gaps_init(struct command_bus *bus)
 	static const char help[] = "Times that Kafka did not have what was to be read next";
 	static const char evicted[] = "Times that the group went on without this member";
 	bus->doubt_timer = timer_new(bus->loop, on_doubt_timer, bus);
-	bus->gaps = health_add(bus->health, "partitions");
 	for (enum gap_reason i = 0; i < GAP_REASONS; i++) {
 		struct buf labels = BUF_INIT;
 		metrics_label(&labels, "reason", gaps_reason(i));
@@ -313,10 +312,15 @@ bool gaps_init(struct command_bus *bus)
 	                                    "reason=\"session\"", evicted);
 	bus->evictions[1] = metrics_counter(bus->metrics, "cqrsd_kafka_evictions_total",
 	                                    "reason=\"poll\"", evicted);
-	if (!bus->doubt_timer || !bus->gaps)
-		return false;
-	health_ok(bus->gaps);
-	return true;
+	return bus->doubt_timer != NULL;
+}
+
+bool gaps_start(struct command_bus *bus)
+{
+	bus->gaps = health_add(bus->health, "partitions");
+	if (bus->gaps)
+		health_ok(bus->gaps);
+	return bus->gaps != NULL;
 }
 
 void gaps_release(struct command_bus *bus)

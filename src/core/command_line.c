@@ -120,6 +120,8 @@ static int print_help(void)
 	buf_puts(&out, usage_rest);
 	buf_puts(&out, "\nThe configuration file:\n");
 	config_print_help(config_options, &out);
+	buf_puts(&out, "\ncommands:, beside the modules:\n");
+	config_print_help(config_command_options, &out);
 	print_module_help(MODULE_COMMAND, &out);
 	print_module_help(MODULE_QUERY, &out);
 	int code = cmd_write(stdout, &out);

@@ -331,7 +331,8 @@ static void on_locate_timer(void *arg)
 	positions_locate(arg);
 }
 
-static const struct pg_conn_events control_events = {on_control_ready, on_control_lost};
+static const struct pg_conn_events control_events = {.on_ready = on_control_ready,
+                                                     .on_lost = on_control_lost};
 
 /* Whoever sets an offset by hand is to see that this member is alive. */
 static bool announce(struct command_bus *bus)
@@ -360,13 +361,21 @@ bool positions_init(struct command_bus *bus)
 	bus->locate_timer = timer_new(bus->loop, on_locate_timer, bus);
 	bus->report_timer = timer_new(bus->loop, on_report_timer, bus);
 	bus->revoke_timer = timer_new(bus->loop, positions_on_revoke_timer, bus);
-	bus->kafka = health_add(bus->health, "kafka");
-	bus->control_health = health_add(bus->health, "postgres control");
 	if (!bus->control || !bus->locate_timer || !bus->report_timer || !bus->revoke_timer ||
-	    !bus->kafka || !bus->control_health || !parse_start(bus->config->start, &bus->start_us))
+	    !parse_start(bus->config->start, &bus->start_us))
 		return false;
 	timer_arm(bus->report_timer, REPORT_US);
 	return announce(bus);
+}
+
+bool positions_start(struct command_bus *bus)
+{
+	bus->kafka = health_add(bus->health, "kafka");
+	bus->control_health = health_add(bus->health, "postgres control");
+	if (!bus->kafka || !bus->control_health)
+		return false;
+	pg_conn_start(bus->control);
+	return true;
 }
 
 void positions_release(struct command_bus *bus)

@@ -182,6 +182,30 @@ struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup, const char *
 	return decision;
 }
 
+void cqrs_setup_route(struct cqrs_setup *setup, const struct cqrs_command_route *def)
+{
+	struct command_bus *bus = setup->bus;
+	struct buf why = BUF_INIT;
+	struct command_route *route = command_route_new(setup->module->name, def, &why);
+	if (route) {
+		route->module = bus->n_modules; /* which it becomes when it has started */
+		STAILQ_INSERT_TAIL(&bus->routes, route, link);
+	} else {
+		cqrs_setup_fail(setup, "route %s %s: %s", def->method, def->path, buf_str(&why));
+	}
+	buf_release(&why);
+}
+
+struct command_route *command_bus_take_route(struct command_bus *bus)
+{
+	struct command_route *route = STAILQ_FIRST(&bus->routes);
+	if (!route)
+		return NULL;
+	STAILQ_REMOVE_HEAD(&bus->routes, link);
+	route->self = bus->modules[route->module].self;
+	return route;
+}
+
 bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
                      const char **error)
 {
@@ -297,6 +321,11 @@ void setup_release(struct command_bus *bus)
 	while ((setup = bus->setups)) {
 		bus->setups = setup->next;
 		free(setup);
+	}
+	struct command_route *route;
+	while ((route = STAILQ_FIRST(&bus->routes))) {
+		STAILQ_REMOVE_HEAD(&bus->routes, link);
+		route_free(&route->base);
 	}
 	for (size_t i = 0; i < bus->n_statements; i++)
 		statement_free(bus->statements[i]);

@@ -17,6 +17,35 @@ static const char *list_word(const char *list)
 	return strcmp(list, "commands") == 0 ? "command" : "query";
 }
 
+/* Below `commands:` there are options of the core, too. */
+static bool is_module(const char *list, const struct config_node *node)
+{
+	const struct cqrs_option *o = config_command_options;
+	if (strcmp(list, module_lists[0]) != 0)
+		return true;
+	while (o->name && strcmp(o->name, node->key) != 0)
+		o++;
+	return !o->name;
+}
+
+/* Without the modules. */
+static void read_command_options(struct config *config)
+{
+	const struct config_node *node = config_node_child(config->root, module_lists[0]);
+	struct config_node section = {.kind = CONFIG_MAPPING}, **end = &section.children;
+	const struct config_node *c = node ? node->children : NULL;
+	for (; c && node->kind == CONFIG_MAPPING; c = c->next) {
+		if (is_module(module_lists[0], c))
+			continue;
+		*end = arena_alloc(config->arena, sizeof **end);
+		**end = *c;
+		end = &(*end)->next;
+	}
+	*end = NULL;
+	section_read(config_command_options, &section, NULL, config->arena, &config->core,
+	             config->mistakes);
+}
+
 /* "sensor:" and the like below `commands:`; what they say is read when the module is known. */
 static struct config_module *read_modules(struct config *config, const char *list, size_t *n)
 {
@@ -31,12 +60,15 @@ static struct config_module *read_modules(struct config *config, const char *lis
 		return NULL;
 	}
 	for (const struct config_node *c = node->children; c; c = c->next)
-		(*n)++;
+		*n += is_module(list, c);
 	struct config_module *modules = arena_alloc(config->arena, *n * sizeof *modules);
-	size_t i = 0;
+	struct config_module *next = modules;
 	for (const struct config_node *c = node->children; c; c = c->next)
-		modules[i++] = (struct config_module){
-		    .name = c->key, .line = c->key_line, .column = c->key_column, .section = c};
+		if (is_module(list, c))
+			*next++ = (struct config_module){.name = c->key,
+			                                 .line = c->key_line,
+			                                 .column = c->key_column,
+			                                 .section = c};
 	return modules;
 }
 
@@ -55,6 +87,7 @@ struct config *config_open(const char *path, struct buf *errors)
 	}
 	section_read(config_options, config->root, module_lists, arena, &config->core,
 	             config->mistakes);
+	read_command_options(config);
 	config_check(&config->core, config->root, config->mistakes);
 	config->commands = read_modules(config, module_lists[0], &config->n_commands);
 	config->queries = read_modules(config, module_lists[1], &config->n_queries);

@@ -42,6 +42,7 @@ struct core_options {
 	struct {
 		const char *listen;
 		int64_t header_timeout, body_timeout, idle_timeout, write_timeout; /* us */
+		int64_t command_timeout, max_wait;                                 /* us */
 		int64_t max_body, max_connections;
 		int64_t max_connections_per_client, rate_limit; /* 0: any number */
 	} http;
@@ -49,9 +50,14 @@ struct core_options {
 		const char *listen;
 	} admin;
 	const char *module_path;
+	struct {
+		bool consume;
+	} commands; /* filled from config_command_options[] */
 };
 
 extern const struct cqrs_option config_options[]; /* ends with name NULL */
+/* What may stand below `commands:` beside the modules. */
+extern const struct cqrs_option config_command_options[];
 
 /* A module named under `commands:` or `queries:`. */
 struct config_module {

@@ -117,6 +117,11 @@ static bool is_address(const char *text)
 	return inet_pton(AF_INET6, host + 1, &address) == 1;
 }
 
+static bool is_address_or_none(const char *text)
+{
+	return !*text || is_address(text);
+}
+
 /* host:port with commas between; librdkafka takes host alone and proto://host:port as well. */
 static bool is_brokers(const char *text)
 {
@@ -143,8 +148,8 @@ static const struct {
     {"kafka.brokers", is_brokers, "host:port, several with commas between them, or embedded"},
     {"kafka.group", is_not_empty, "the name of a consumer group"},
     {"kafka.start", is_start, "earliest, latest or a time such as 2024-01-31T00:00:00Z"},
-    {"http.listen", is_address,
-     "an address such as 127.0.0.1:8080, [::1]:8080 or unix:/run/cqrsd.sock"},
+    {"http.listen", is_address_or_none,
+     "an address such as 127.0.0.1:8080, [::1]:8080 or unix:/run/cqrsd.sock, or empty for none"},
     {"admin.listen", is_address,
      "an address such as 127.0.0.1:8081, [::1]:8081 or unix:/run/cqrsd-admin.sock"},
 };

@@ -79,7 +79,7 @@ const struct cqrs_option config_options[] = {
            "how long it is kept what became of a command; 0s: for ever"),
 
     STRING("http.listen", http.listen, "127.0.0.1:8080",
-           "address:port, or unix:/path; port 0: any that is free"),
+           "address:port, or unix:/path; port 0: any that is free; empty: nowhere"),
     NUMBER(DURATION, "http.header_timeout", http.header_timeout, 100 * MS, 10 * MIN, "10s",
            "how long a client may take to send the headers of a request"),
     NUMBER(DURATION, "http.body_timeout", http.body_timeout, 100 * MS, 60 * MIN, "30s",
@@ -88,6 +88,10 @@ const struct cqrs_option config_options[] = {
            "how long a connection may stay open between requests"),
     NUMBER(DURATION, "http.write_timeout", http.write_timeout, 100 * MS, 60 * MIN, "20s",
            "how long a client may take to read the next 64 KiB of an answer"),
+    NUMBER(DURATION, "http.command_timeout", http.command_timeout, 100 * MS, 60 * S, "5s",
+           "how long Kafka may take to acknowledge a command, and then 503"),
+    NUMBER(DURATION, "http.max_wait", http.max_wait, 1 * S, 10 * MIN, "60s",
+           "how long a client may wait for the outcome of a command, whatever it prefers"),
     NUMBER(SIZE, "http.max_body", http.max_body, 1 * KIB, 64 * MIB, "1MiB",
            "size of the body of a request"),
     NUMBER(INTEGER, "http.max_connections", http.max_connections, 1, 1000000, "10000",
@@ -102,5 +106,14 @@ const struct cqrs_option config_options[] = {
 
     STRING("module_path", module_path, "/usr/local/lib/cqrsd",
            "where modules that are not built in are: command/NAME.so, query/NAME.so"),
+    CQRS_OPTIONS_END,
+};
+
+const struct cqrs_option config_command_options[] = {
+    {.name = "consume",
+     .type = CQRS_OPTION_BOOLEAN,
+     .offset = offsetof(struct core_options, commands.consume),
+     .initial = "true",
+     .help = "whether to store what is in Kafka; false: only takes commands over HTTP"},
     CQRS_OPTIONS_END,
 };

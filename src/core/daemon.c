@@ -2,65 +2,19 @@
 /* The daemon: everything started in order, run until told to stop, and stopped in reverse. */
 #include "daemon.h"
 
-#include "admin.h"
-#include "admin_dead_letters.h"
-#include "api.h"
-#include "command_bus.h"
-#include "command_modules.h"
+#include "daemon_internal.h"
 #include "descriptors.h"
 #include "exit_code.h"
-#include "health.h"
-#include "http_server.h"
-#include "kafka_embedded.h"
-#include "kafka_sink.h"
 #include "log.h"
-#include "loop.h"
-#include "metrics.h"
-#include "outbox.h"
-#include "pg_pool.h"
 #include "process_metrics.h"
-#include "query_bus.h"
 #include "query_modules.h"
 #include "resident.h"
-#include "schema.h"
 
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct daemon {
-	const struct core_options *core;
-	struct config *config;
-	struct module_set *modules;
-	int exit_code;
-	struct loop *loop;
-	struct event *sigterm, *sigint;
-	struct metrics *metrics;
-	struct process_metrics *process;
-	struct health *health;
-	struct health_check *schema_health, *outbox_health;
-	struct admin *admin;
-	struct kafka_embedded *embedded;
-	struct schema *schema;
-	struct command_bus_config command_config;
-	struct command_bus *commands;
-	struct dead_letters_config letters_config;
-	struct admin_dead_letters *letters;
-	struct kafka_sink_config sink_config;
-	struct kafka_sink *sink;
-	struct outbox *outbox;
-	struct pg_pool_config pool_config;
-	struct pg_pool *pool;
-	struct api *api;
-	struct query_bus *queries;
-	struct http_server_config http_config;
-	struct http_server *http;
-	struct timer *deadline; /* of the draining */
-	int draining;           /* parts that are not done yet */
-	bool stopping;
-};
 
 /* ---- stopping ---- */
 
@@ -82,11 +36,11 @@ static void on_deadline(void *arg)
 static void drain(struct daemon *d)
 {
 	/* One for ourselves, so that the last to be asked is not taken for the last to be done. */
-	d->draining = 1 + (d->http != NULL) + (d->commands != NULL) + (d->outbox != NULL);
+	d->draining = 1 + (d->http != NULL) + daemon_consumes(d) + (d->outbox != NULL);
 	timer_arm(d->deadline, d->core->shutdown_timeout);
 	if (d->http)
 		http_server_drain(d->http, on_drained, d);
-	if (d->commands)
+	if (daemon_consumes(d))
 		command_bus_drain(d->commands, on_drained, d);
 	if (d->outbox)
 		outbox_drain(d->outbox, on_drained, d);
@@ -134,112 +88,6 @@ static bool start_admin(struct daemon *d)
 	return d->admin != NULL;
 }
 
-/* Where Kafka is: the configured brokers, or our own. */
-static const char *brokers(const struct daemon *d)
-{
-	return d->embedded ? kafka_embedded_brokers(d->embedded) : d->core->kafka.brokers;
-}
-
-static bool start_embedded(struct daemon *d)
-{
-	int n;
-	const char *const *topics = command_bus_topics(d->commands, &n);
-	if (strcmp(d->core->kafka.brokers, "embedded") != 0)
-		return true;
-	d->embedded = kafka_embedded_new();
-	for (int i = 0; d->embedded && i < n; i++)
-		if (!kafka_embedded_add_topic(d->embedded, topics[i]))
-			return false;
-	if (!d->embedded)
-		return false;
-	log_info("kafka: embedded broker on %s, for trying things out",
-	         kafka_embedded_brokers(d->embedded));
-	command_bus_use_embedded(d->commands, kafka_embedded_brokers(d->embedded));
-	return true;
-}
-
-static void on_module(const struct module *module, const char *error)
-{
-	if (error)
-		log_error("module %s: %s", module->name, error);
-	else
-		log_info("module %s/%s: started, %s", module_kind_name(module->kind), module->name,
-		         module->origin);
-}
-
-static bool start_commands(struct daemon *d)
-{
-	const struct core_options *core = d->core;
-	d->command_config = (struct command_bus_config){
-	    .brokers = core->kafka.brokers,
-	    .group = core->kafka.group,
-	    .start = core->kafka.start,
-	    .on_gap = (enum gap_policy)core->kafka.on_gap,
-	    .session_timeout_us = core->kafka.session_timeout,
-	    .properties = core->kafka.properties,
-	    .dsn = core->postgres.dsn,
-	    .network_timeout_us = core->postgres.network_timeout,
-	    .writers = (int)core->postgres.write.connections,
-	    .max_rows = core->postgres.write.max_rows,
-	    .max_delay_us = core->postgres.write.max_delay,
-	    .timeout_us = core->postgres.write.timeout,
-	    .keep_outcomes_us = core->postgres.write.keep_outcomes,
-	    .memory = core->memory,
-	};
-	if (!d->config->n_commands)
-		return true;
-	d->commands = command_bus_new(d->loop, &d->command_config, d->metrics, d->health);
-	if (!d->commands || !command_modules_start(d->modules, d->commands, on_module) ||
-	    !start_embedded(d))
-		return false;
-	if (d->admin)
-		admin_status_add(d->admin, "kafka", command_bus_status, d->commands);
-	return true;
-}
-
-/* Memory for the letters that are redriven at a time: a share of the budget. */
-#define LETTERS_SHARE       64
-#define LETTERS_PATIENCE_US 10000000
-
-static bool start_dead_letters(struct daemon *d)
-{
-	const struct core_options *core = d->core;
-	d->letters_config = (struct dead_letters_config){
-	    .dsn = core->postgres.dsn,
-	    .group = core->kafka.group,
-	    .timeout_us = core->postgres.write.timeout,
-	    .patience_us = LETTERS_PATIENCE_US,
-	    .chunk_bytes = (size_t)core->memory / LETTERS_SHARE,
-	    .bus = d->commands,
-	    .metrics = d->metrics,
-	};
-	if (!d->commands || !d->admin)
-		return true;
-	d->letters = admin_dead_letters_new(d->loop, d->admin, &d->letters_config);
-	return d->letters != NULL;
-}
-
-static bool start_outbox(struct daemon *d)
-{
-	if (!d->commands)
-		return true;
-	d->sink_config = (struct kafka_sink_config){
-	    .brokers = brokers(d),
-	    .queue_bytes = d->core->memory / 16,
-	    .properties = d->core->kafka.properties,
-	};
-	d->outbox_health = health_add(d->health, "kafka outbox");
-	d->sink = kafka_sink_new(d->loop, &d->sink_config, d->outbox_health);
-	if (!d->sink)
-		return false;
-	d->outbox = outbox_new(d->loop, d->core->postgres.dsn, d->core->postgres.network_timeout,
-	                       d->sink, d->metrics, d->health);
-	if (!d->outbox)
-		return false;
-	command_bus_on_events(d->commands, outbox_poke, d->outbox);
-	return true;
-}
-
 static bool start_queries(struct daemon *d)
 {
 	const struct core_options *core = d->core;
@@ -259,7 +107,7 @@ static bool start_queries(struct daemon *d)
 		return false;
 	d->queries = query_bus_new(d->loop, d->pool, api_routes(d->api), d->metrics,
 	                           (size_t)core->memory / 16, core->postgres.read.timeout);
-	return d->queries && query_modules_start(d->modules, d->queries, on_module);
+	return d->queries && query_modules_start(d->modules, d->queries, daemon_on_module);
 }
 
 static bool start_http(struct daemon *d)
@@ -303,7 +151,7 @@ static void on_schema(void *owner, const struct schema_outcome *outcome)
 	schema_free(d->schema);
 	d->schema = NULL;
 	resident_release_libraries();
-	if (!d->commands || d->stopping)
+	if (!daemon_consumes(d) || d->stopping)
 		return;
 	if (!command_bus_start(d->commands)) {
 		log_error("cqrsd: the write path cannot start");
@@ -328,13 +176,14 @@ static bool start_schema(struct daemon *d)
 		schema_migrate(d->schema, on_schema, d);
 	else
 		schema_check(d->schema, on_schema, d);
-	return !d->commands || command_bus_connect(d->commands);
+	return !daemon_consumes(d) || command_bus_connect(d->commands);
 }
 
 static bool start(struct daemon *d)
 {
-	return start_loop(d) && start_admin(d) && start_commands(d) && start_dead_letters(d) &&
-	       start_outbox(d) && start_schema(d) && start_queries(d) && start_http(d);
+	return start_loop(d) && start_admin(d) && daemon_start_commands(d) && daemon_start_dead_letters(d) &&
+	       daemon_start_outbox(d) && start_schema(d) && start_queries(d) && daemon_start_gateway(d) &&
+	       start_http(d);
 }
 
 /* In reverse; the modules stop while the buses that they know are still there. */
@@ -342,6 +191,7 @@ static void stop(struct daemon *d)
 {
 	schema_free(d->schema);
 	http_server_free(d->http);
+	command_http_free(d->gateway);
 	pg_pool_free(d->pool);
 	outbox_free(d->outbox);
 	kafka_sink_free(d->sink);

@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "health.h"
+#include "http_method.h"
 #include "loop.h"
 #include "metrics.h"
 #include <stdbool.h>
@@ -18,17 +19,6 @@
 
 struct http_server;
 struct http_request; /* lives until its response is complete or the client is gone */
-
-enum http_method {
-	HTTP_GET,
-	HTTP_HEAD,
-	HTTP_POST,
-	HTTP_PUT,
-	HTTP_PATCH,
-	HTTP_DELETE,
-	HTTP_OPTIONS,
-	HTTP_OTHER, /* a token that we do not know */
-};
 
 /*
  * Called once for each complete request.  The handler answers with one of the
@@ -60,11 +50,6 @@ void http_server_drain(struct http_server *server, loop_fn *drained, void *arg);
 const char *http_server_address(const struct http_server *server);
 
 /* ---- the request ---- */
-
-/* "GET"; what the metrics call it, too: HTTP_OTHER is "OTHER". */
-const char *http_method_label(enum http_method method);
-/* HTTP_OTHER: we know none of that name. */
-enum http_method http_method_named(const char *name, size_t len);
 
 enum http_method http_request_method(const struct http_request *req);
 const char *http_request_method_name(const struct http_request *req);

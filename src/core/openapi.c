@@ -42,6 +42,16 @@ void openapi_header(struct cqrs_json *out, const char *name, const char *type,
 	cqrs_json_close_object(out);
 }
 
+void openapi_json(struct cqrs_json *out, const char *schema)
+{
+	openapi_open(out, "content");
+	openapi_open(out, "application/json");
+	cqrs_json_name(out, "schema");
+	json_writer_raw(out, schema, strlen(schema));
+	cqrs_json_close_object(out);
+	cqrs_json_close_object(out);
+}
+
 /* ---- parameters ---- */
 
 static void put_limits(struct cqrs_json *out, const struct cqrs_param *param, const char *low,

@@ -23,6 +23,8 @@ void openapi_text(struct cqrs_json *out, const char *name, const char *text);
 void openapi_open(struct cqrs_json *out, const char *name);
 /* "name": {"$ref": "target"} */
 void openapi_reference(struct cqrs_json *out, const char *name, const char *target);
+/* "content": JSON, whose JSON Schema is `schema`. */
+void openapi_json(struct cqrs_json *out, const char *schema);
 /* One of "headers"; `type` is that of its schema. */
 void openapi_header(struct cqrs_json *out, const char *name, const char *type,
                     const char *description);

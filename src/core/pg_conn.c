@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of one PostgreSQL connection: connecting, being ready, being lost. */
+/* The life of one PostgreSQL connection: waiting, being ready, being lost. */
 #include "pg_conn_private.h"
 
 #include "backoff.h"
@@ -16,7 +16,6 @@
 
 static void on_io(evutil_socket_t fd, short what, void *arg);
 static loop_fn on_timer, on_turn;
-static pg_hosts_fn on_hosts;
 
 struct pg_conn *pg_conn_new(struct loop *loop, const struct pg_conn_config *config,
                             const struct pg_conn_events *events, void *owner)
@@ -41,7 +40,7 @@ struct pg_conn *pg_conn_new(struct loop *loop, const struct pg_conn_config *conf
 	return conn;
 }
 
-static void set_state(struct pg_conn *conn, enum pg_conn_state state)
+void pg_conn_set_state(struct pg_conn *conn, enum pg_conn_state state)
 {
 	static const char *const names[] = {"waiting", "connecting", "setting up", "ready"};
 	conn->state = state;
@@ -66,18 +65,18 @@ static void leave(struct pg_conn *conn)
 		destroy(conn);
 }
 
-static void unwatch(struct pg_conn *conn)
+void pg_conn_unwatch(struct pg_conn *conn)
 {
 	if (conn->watched)
 		event_del(&conn->io);
 	conn->watched = 0;
 }
 
-static void watch(struct pg_conn *conn, short what)
+void pg_conn_watch_for(struct pg_conn *conn, short what)
 {
 	if (what == conn->watched)
 		return;
-	unwatch(conn);
+	pg_conn_unwatch(conn);
 	if (!what)
 		return;
 	int fd = PQsocket(conn->pg);
@@ -91,13 +90,13 @@ static void watch(struct pg_conn *conn, short what)
 
 void pg_conn_watch(struct pg_conn *conn)
 {
-	watch(conn, (short)((conn->paused ? 0 : EV_READ) | (conn->want_write ? EV_WRITE : 0)));
+	pg_conn_watch_for(conn, (short)((conn->paused ? 0 : EV_READ) | (conn->want_write ? EV_WRITE : 0)));
 }
 
 static void disconnect(struct pg_conn *conn)
 {
 	/* Before PQfinish() closes the descriptor, whose number is then reused. */
-	unwatch(conn);
+	pg_conn_unwatch(conn);
 	pg_hosts_lookup_free(conn->lookup);
 	conn->lookup = NULL;
 	PQfinish(conn->pg);
@@ -111,7 +110,7 @@ void pg_conn_free(struct pg_conn *conn)
 	if (!conn)
 		return;
 	conn->freed = true;
-	set_state(conn, PG_CONN_WAITING);
+	pg_conn_set_state(conn, PG_CONN_WAITING);
 	disconnect(conn);
 	timer_free(conn->timer);
 	timer_free(conn->turn);
@@ -150,7 +149,7 @@ void pg_conn_lose(struct pg_conn *conn, const struct pg_error *error)
 	if (conn->was_ready && loop_now(conn->loop) - conn->ready_us >= STEADY_US)
 		conn->failures = 0;
 	conn->failures++;
-	set_state(conn, PG_CONN_WAITING);
+	pg_conn_set_state(conn, PG_CONN_WAITING);
 	conn->tell_loss = true;
 	timer_disarm(conn->timer);
 	timer_arm(conn->turn, 0);
@@ -196,113 +195,6 @@ static void tell_loss(struct pg_conn *conn)
 	pg_conn_fail_requests(conn, &error);
 	if (!conn->freed && conn->events->on_lost)
 		conn->events->on_lost(conn->owner, conn, &error);
-}
-
-/* ---- connecting ---- */
-
-static void on_notice(void *arg, const PGresult *notice)
-{
-	struct pg_conn *conn = arg;
-	struct pg_error error;
-	pg_error_from_result(&error, notice);
-	/* What the server says before it closes an idle connection comes as a notice. */
-	if (pg_error_is_fatal(notice)) {
-		conn->lost = error;
-		conn->has_last_words = true;
-	}
-	log_debug("%s: %s", conn->config->name, error.message);
-}
-
-static void open_connection(struct pg_conn *conn, const struct pg_hosts *hosts)
-{
-	struct pg_error error;
-	conn->pg = pg_conninfo_open(conn->config, hosts, conn->timeouts, &error);
-	if (!conn->pg) {
-		pg_conn_lose(conn, &error);
-		return;
-	}
-	PQsetNoticeReceiver(conn->pg, on_notice, conn);
-	/* The manual: behave as if PQconnectPoll() had asked for writing. */
-	watch(conn, EV_WRITE);
-}
-
-static void on_hosts(void *arg, const struct pg_hosts *hosts)
-{
-	struct pg_conn *conn = arg;
-	if (hosts->error)
-		pg_conn_reset(conn, hosts->error);
-	else
-		open_connection(conn, hosts);
-	/* `hosts` lived in it. */
-	pg_hosts_lookup_free(conn->lookup);
-	conn->lookup = NULL;
-}
-
-static void connect_now(struct pg_conn *conn)
-{
-	char *host, *port;
-	set_state(conn, PG_CONN_CONNECTING);
-	timer_arm(conn->timer, pg_conn_network_timeout_us(conn->config));
-	if (!pg_conninfo_names(conn->config->dsn, &host, &port)) {
-		open_connection(conn, NULL);
-		return;
-	}
-	conn->lookup = pg_hosts_lookup_new(conn->loop, host, port, on_hosts, conn);
-	if (!conn->lookup)
-		pg_conn_reset(conn, "no memory or thread to look up the host's name");
-	free(host);
-	free(port);
-}
-
-static void become_ready(struct pg_conn *conn)
-{
-	timer_disarm(conn->timer);
-	set_state(conn, PG_CONN_READY);
-	conn->ready_us = loop_now(conn->loop);
-	conn->logged[0] = '\0';
-	log_info("%s: connected to %s", conn->config->name, PQdb(conn->pg));
-	if (conn->events->on_ready)
-		conn->events->on_ready(conn->owner, conn);
-}
-
-static void on_setup_done(struct pg_request *req, enum pg_outcome outcome,
-                          const struct pg_error *error)
-{
-	struct pg_conn *conn = container_of(req, struct pg_conn, setup);
-	if (outcome == PG_DONE)
-		become_ready(conn);
-	else if (outcome == PG_REFUSED)
-		pg_conn_lose(conn, error);
-}
-
-static void poll_connection(struct pg_conn *conn)
-{
-	/* libpq may close its socket and open another one with the same number. */
-	unwatch(conn);
-	switch (PQconnectPoll(conn->pg)) {
-	case PGRES_POLLING_READING:
-		watch(conn, EV_READ);
-		break;
-	case PGRES_POLLING_WRITING:
-		watch(conn, EV_WRITE);
-		break;
-	case PGRES_POLLING_OK:
-		if (PQsetnonblocking(conn->pg, 1)) {
-			pg_conn_lose_by_libpq(conn);
-			break;
-		}
-		set_state(conn, PG_CONN_SETUP);
-		pg_conn_watch(conn);
-		if (!conn->pg)
-			break;
-		if (conn->config->setup)
-			pg_conn_send_setup(conn, on_setup_done);
-		else
-			become_ready(conn);
-		break;
-	default:
-		pg_conn_lose_by_libpq(conn);
-	}
 }
 
 /* ---- silence ---- */
@@ -356,17 +248,33 @@ static void on_readable(struct pg_conn *conn)
 		pg_conn_lose_by_libpq(conn);
 }
 
+/* libpq finds them among whatever it reads. */
+static void tell_notifications(struct pg_conn *conn)
+{
+	PGnotify *notify;
+	bool any = false;
+	if (!conn->events->on_notify || conn->state != PG_CONN_READY)
+		return;
+	while ((notify = PQnotifies(conn->pg))) {
+		PQfreemem(notify);
+		any = true;
+	}
+	if (any)
+		conn->events->on_notify(conn->owner, conn);
+}
+
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
 	struct pg_conn *conn = arg;
 	(void)fd;
 	enter(conn);
 	if (conn->state == PG_CONN_CONNECTING)
-		poll_connection(conn);
+		pg_conn_poll(conn);
 	else if (what & EV_READ)
 		on_readable(conn);
 	else
 		pg_conn_work(conn);
+	tell_notifications(conn);
 	leave(conn);
 }
 
@@ -378,6 +286,7 @@ static void on_turn(void *arg)
 		tell_loss(conn);
 	else if (conn->pg && conn->state != PG_CONN_CONNECTING)
 		pg_conn_work(conn);
+	tell_notifications(conn);
 	leave(conn);
 }
 
@@ -395,7 +304,7 @@ static void on_timer(void *arg)
 	struct pg_conn *conn = arg;
 	enter(conn);
 	if (conn->state == PG_CONN_WAITING)
-		connect_now(conn);
+		pg_conn_connect(conn);
 	else if (conn->state == PG_CONN_READY)
 		on_silence(conn);
 	else

@@ -120,11 +120,13 @@ struct pg_conn_config {
 
 /*
  * Called when the connection becomes ready, and when it is lost or could not
- * be made (`error` says why), after the open requests have ended.
+ * be made (`error` says why), after the open requests have ended.  Whose `setup`
+ * says LISTEN has on_notify(), which is called once for all NOTIFYs that came at a time.
  */
 struct pg_conn_events {
 	void (*on_ready)(void *owner, struct pg_conn *conn);
 	void (*on_lost)(void *owner, struct pg_conn *conn, const struct pg_error *error);
+	void (*on_notify)(void *owner, struct pg_conn *conn);
 };
 
 /* Borrows `config` and `events` for good.  Nothing happens before pg_conn_start(). */

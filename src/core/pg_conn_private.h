@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of a connection, shared by pg_conn.c (its life), pg_pipeline.c
- * (its requests), pg_answers.c, pg_conninfo.c and pg_error.c.  Nobody else includes this.
+ * The inside of a connection, shared by pg_conn.c (its life), pg_connect.c
+ * (its beginning), pg_pipeline.c (its requests), pg_answers.c, pg_conninfo.c and pg_error.c.  Nobody else includes this.
  */
 #ifndef PG_CONN_PRIVATE_H
 #define PG_CONN_PRIVATE_H
@@ -73,8 +73,17 @@ void pg_conn_lose(struct pg_conn *conn, const struct pg_error *error);
 void pg_conn_lose_by_libpq(struct pg_conn *conn);
 /* Waits for what there is to wait for. */
 void pg_conn_watch(struct pg_conn *conn);
+/* The same for an event of its descriptor, or none. */
+void pg_conn_watch_for(struct pg_conn *conn, short what);
+void pg_conn_unwatch(struct pg_conn *conn);
+void pg_conn_set_state(struct pg_conn *conn, enum pg_conn_state state);
 /* The first request is in flight: from now on the server owes an answer. */
 void pg_conn_expect(struct pg_conn *conn);
+
+/* pg_connect.c */
+void pg_conn_connect(struct pg_conn *conn);
+/* Its descriptor is ready while it connects. */
+void pg_conn_poll(struct pg_conn *conn);
 
 /* pg_pipeline.c */
 static inline bool pg_request_is_simple(const struct pg_request *req)

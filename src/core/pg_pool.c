@@ -39,7 +39,7 @@ static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *er
 		health_fail(side->pool->check, "%s", error->message);
 }
 
-static const struct pg_conn_events events = {on_ready, on_lost};
+static const struct pg_conn_events events = {.on_ready = on_ready, .on_lost = on_lost};
 
 static void on_turn(void *arg)
 {

@@ -119,7 +119,7 @@ static void decide(struct write *w, int n)
 	}
 }
 
-static void ask(struct write *w, int id, int n)
+static void ask_visit(struct write *w, int id, int n)
 {
 	cqrs_decide(w->batch, w->visit, (struct cqrs_value[]){cqrs_int4(id), cqrs_int4(n)});
 }
@@ -135,7 +135,7 @@ static void decide_command(struct write *w, int n)
 	if (which == 4)
 		append(w, n, n);
 	else
-		ask(w, which == 1 ? 2 : 1, which == 3 ? 0 : 1);
+		ask_visit(w, which == 1 ? 2 : 1, which == 3 ? 0 : 1);
 }
 
 static bool take(struct write *w, int n)

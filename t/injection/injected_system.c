@@ -12,6 +12,7 @@
 #include <pwd.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -84,6 +85,8 @@ INJECT(int, getrlimit, (__rlimit_resource_t what, struct rlimit *out), (what, ou
        FAILS(EINVAL, -1))
 INJECT(int, setrlimit, (__rlimit_resource_t what, const struct rlimit *limit), (what, limit),
        FAILS(EPERM, -1))
+INJECT(ssize_t, getrandom, (void *out, size_t len, unsigned flags), (out, len, flags),
+       FAILS(EAGAIN, -1))
 INJECT(int, gethostname, (char *name, size_t size), (name, size), FAILS(ENAMETOOLONG, -1))
 INJECT(struct passwd *, getpwuid, (uid_t user), (user), FAILS(EIO, NULL))
 

@@ -155,6 +155,8 @@ static const char everything[] = "memory: 1GiB\n"
                                  "  body_timeout: 2s\n"
                                  "  idle_timeout: 3s\n"
                                  "  write_timeout: 4s\n"
+                                 "  command_timeout: 1500ms\n"
+                                 "  max_wait: 8s\n"
                                  "  max_body: 3KiB\n"
                                  "  max_connections: 7\n"
                                  "  max_connections_per_client: 5\n"
@@ -245,10 +247,10 @@ START_TEST(tells_all_mistakes_in_the_order_of_lines)
 	    "15:3: \"write\" stands here for the second time, first at 14:3\n"
 	    "15:10: postgres.write must be a mapping of options, not a value\n"
 	    "17:17: http.listen must be an address such as 127.0.0.1:8080, [::1]:8080 or "
-	    "unix:/run/cqrsd.sock, not \"8080\"\n"
+	    "unix:/run/cqrsd.sock, or empty for none, not \"8080\"\n"
 	    "17:35: http.max_body must be a size such as 512B, 64KiB or 1GiB, not \"64\"\n"
 	    "17:39: unknown option \"colour\", known here: listen, header_timeout, body_timeout, "
-	    "idle_timeout, write_timeout, max_body, max_connections, max_connections_per_client, "
+	    "idle_timeout, write_timeout, command_timeout, max_wait, max_body, max_connections, max_connections_per_client, "
 	    "rate_limit\n"
 	    "17:69: http.max_connections has no value\n"
 	    "18:8: admin must be a mapping of options, not a value\n"
@@ -372,6 +374,7 @@ START_TEST(wants_two_addresses)
 	                 "2:18: http.listen and admin.listen are the same, administration needs an "
 	                 "address of its own\n");
 	load("http: { listen: '127.0.0.1:0' }\nadmin: { listen: '127.0.0.1:0' }\n");
+	ck_assert_str_eq(load("http: { listen: '' }\n")->http.listen, "");
 }
 END_TEST
 
@@ -523,6 +526,24 @@ START_TEST(tells_the_mistakes_of_modules_together_with_those_of_the_core)
 }
 END_TEST
 
+START_TEST(beside_command_modules_the_core_has_options)
+{
+	ck_assert(load("commands: { a: {} }\n")->commands.consume);
+	ck_assert(load("queries: { a: {} }\n")->commands.consume);
+	load("commands: { a: { x: 1 }, consume: false, b: {} }\n");
+	ck_assert(!config->core.commands.consume);
+	ck_assert_uint_eq(config->n_commands, 2);
+	ck_assert_str_eq(config->commands[0].name, "a");
+	ck_assert_str_eq(config->commands[1].name, "b");
+	load("queries: { consume: {} }\n");
+	ck_assert_str_eq(config->queries[0].name, "consume");
+	ck_assert_str_eq(complain("commands: { consume: 7 }\n"),
+	                 "1:22: consume must be true or false, not \"7\"\n");
+	ck_assert_str_eq(complain("commands: { consume: {} }\n"),
+	                 "1:22: consume must be a value, not a mapping\n");
+}
+END_TEST
+
 /* ---- the tables, and etc/cqrs.yaml ---- */
 
 static void check_row(const struct cqrs_option *rows, const struct cqrs_option *row)
@@ -646,6 +667,8 @@ START_TEST(the_shipped_file_has_every_option_and_nothing_else)
 	ck_assert_str_eq(buf_str(&errors), "");
 	for (const struct cqrs_option *o = config_options; o->name; o++)
 		check_shipped(config->root, o);
+	for (const struct cqrs_option *o = config_command_options; o->name; o++)
+		check_shipped(config_node_child(config->root, "commands"), o);
 	struct module_set *set = module_set_new("/nonexistent");
 	check_modules(set, MODULE_COMMAND, config->commands, config->n_commands);
 	check_modules(set, MODULE_QUERY, config->queries, config->n_queries);
@@ -673,6 +696,7 @@ int main(void)
 	tcase_add_test(tc, tells_the_mistakes_in_the_options_of_a_module);
 	tcase_add_test(tc, refuses_a_table_that_does_not_fit);
 	tcase_add_test(tc, tells_the_mistakes_of_modules_together_with_those_of_the_core);
+	tcase_add_test(tc, beside_command_modules_the_core_has_options);
 	tcase_add_test(tc, the_tables_are_well_made);
 	tcase_add_test(tc, the_shipped_file_has_every_option_and_nothing_else);
 	suite_add_tcase(suite, tc);

@@ -36,7 +36,7 @@ static void on_lost(void *owner, struct pg_conn *c, const struct pg_error *error
 	loop_stop(loop);
 }
 
-static const struct pg_conn_events events = {on_ready, on_lost};
+static const struct pg_conn_events events = {.on_ready = on_ready, .on_lost = on_lost};
 static struct pg_conn_config config;
 
 static void on_limit(void *arg)

@@ -3,16 +3,15 @@
  * The sensors system, commands: telemetry readings become rows of sensor_data,
  * descriptions of sensors become rows of sensors.
  */
+#include "../sensor/sensor_http.h"
+#include "../sensor/sensor_json.h"
+
 #include <cqrs/command.h>
-#include <cqrs/json.h>
-#include <cqrs/time.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX       50   /* characters of type and location, as in sql/ */
 #define REMEMBERED     8192 /* entries of each memory; a power of two */
 #define NEW_PARTITIONS 64   /* that one message may cause */
 #define NEW_SENSORS    1024 /* ids in one statement */
@@ -62,6 +61,7 @@ struct memory {
 };
 
 struct sensor {
+	struct sensor_http http; /* first */
 	const struct sensor_options *options;
 	struct cqrs_column columns[5];
 	struct cqrs_table_def def;
@@ -111,96 +111,6 @@ static void remember(struct memory *memory, int64_t key, const struct cqrs_batch
 }
 
 /* ---- readings ---- */
-
-struct reading {
-	int64_t time_us;
-	int64_t sensor_id;
-	struct cqrs_value temperature, cpu;
-	bool has_time, has_id;
-	const char *wrong; /* NULL: nothing, so far */
-};
-
-static void read_time(const struct sensor *self, const struct cqrs_json_reader *r,
-                      enum cqrs_json_kind kind, struct reading *reading)
-{
-	reading->has_time = true;
-	if (kind == CQRS_JSON_INTEGER) {
-		if (!cqrs_time_from_epoch(r->integer,
-		                          (enum cqrs_time_unit)self->options->timestamp_unit,
-		                          &reading->time_us))
-			reading->wrong = "ts is outside of the years 1970 to 2200";
-	} else if (kind == CQRS_JSON_STRING) {
-		if (!cqrs_time_from_rfc3339(r->text, r->text_len, &reading->time_us))
-			reading->wrong = "ts is not an RFC 3339 time of the years 1970 to 2200";
-	} else {
-		reading->wrong = "ts must be an integer or an RFC 3339 string";
-	}
-}
-
-static void read_number(const struct cqrs_json_reader *r, enum cqrs_json_kind kind,
-                        struct cqrs_value *value, struct reading *reading, const char *wrong)
-{
-	if (kind == CQRS_JSON_INTEGER || kind == CQRS_JSON_REAL)
-		*value = cqrs_float8(r->real);
-	else if (kind == CQRS_JSON_NULL)
-		*value = cqrs_null(CQRS_FLOAT8);
-	else
-		reading->wrong = wrong;
-}
-
-static bool is_named(const char *name, size_t len, const char *expected, size_t expected_len)
-{
-	return len == expected_len && !memcmp(name, expected, len);
-}
-
-#define IS(name) is_named(text, len, name, sizeof name - 1)
-
-enum member { MEMBER_OTHER, MEMBER_TS, MEMBER_ID, MEMBER_TEMPERATURE, MEMBER_CPU };
-
-static enum member member_named(const char *text, size_t len)
-{
-	return IS("ts")            ? MEMBER_TS
-	       : IS("sensor_id")   ? MEMBER_ID
-	       : IS("temperature") ? MEMBER_TEMPERATURE
-	       : IS("cpu")         ? MEMBER_CPU
-	                           : MEMBER_OTHER;
-}
-
-/* Reads the members of an object whose '{' was just read; false: not JSON. */
-static bool read_reading(const struct sensor *self, struct cqrs_json_reader *r,
-                         struct reading *reading)
-{
-	enum cqrs_json_kind kind;
-	*reading =
-	    (struct reading){.temperature = cqrs_null(CQRS_FLOAT8), .cpu = cqrs_null(CQRS_FLOAT8)};
-	while ((kind = cqrs_json_next(r)) == CQRS_JSON_STRING) {
-		enum member member = member_named(r->text, r->text_len);
-		kind = cqrs_json_next(r);
-		if (member == MEMBER_TS) {
-			read_time(self, r, kind, reading);
-		} else if (member == MEMBER_ID) {
-			reading->has_id = true;
-			reading->sensor_id = kind == CQRS_JSON_INTEGER ? r->integer : 0;
-			if (reading->sensor_id < 1 || reading->sensor_id > INT32_MAX)
-				reading->wrong = "sensor_id must be an integer of 1 to 2147483647";
-		} else if (member == MEMBER_TEMPERATURE) {
-			read_number(r, kind, &reading->temperature, reading,
-			            "temperature must be a number or null");
-		} else if (member == MEMBER_CPU) {
-			read_number(r, kind, &reading->cpu, reading,
-			            "cpu must be a number or null");
-		}
-		if (!cqrs_json_skip(r, kind))
-			return false;
-	}
-	if (!reading->has_time || !reading->has_id)
-		reading->wrong = reading->wrong      ? reading->wrong
-		                 : reading->has_time ? "sensor_id is missing"
-		                                     : "ts is missing";
-	else if (!reading->wrong && reading->temperature.is_null && reading->cpu.is_null)
-		reading->wrong = "temperature and cpu are both missing";
-	return kind == CQRS_JSON_END;
-}
 
 static void ensure_sensors(struct sensor *self, struct cqrs_batch *batch)
 {
@@ -270,7 +180,8 @@ static bool read_array(struct sensor *self, struct cqrs_json_reader *r, const ch
 	size_t at = cqrs_json_offset(r);
 	for (int32_t i = 0; (kind = cqrs_json_next(r)) != CQRS_JSON_END; i++) {
 		bool is_reading = kind == CQRS_JSON_OBJECT;
-		if (is_reading ? !read_reading(self, r, &reading) : !cqrs_json_skip(r, kind))
+		if (is_reading ? !reading_read(&reading, r, self->http.unit)
+		               : !cqrs_json_skip(r, kind))
 			return false;
 		size_t begin = element_begin(value, at);
 		at = cqrs_json_offset(r);
@@ -301,7 +212,7 @@ static void handle_readings(void *arg, const struct cqrs_message *msg, struct cq
 	if (kind == CQRS_JSON_ARRAY)
 		ok = read_array(self, &r, msg->value, batch);
 	else if (kind == CQRS_JSON_OBJECT)
-		ok = read_reading(self, &r, &reading);
+		ok = reading_read(&reading, &r, self->http.unit);
 	if (ok)
 		ok = cqrs_json_next(&r) == CQRS_JSON_DONE;
 	if (r.no_memory)
@@ -317,34 +228,16 @@ static void handle_readings(void *arg, const struct cqrs_message *msg, struct cq
 
 /* ---- sensors ---- */
 
-/* A text member; NULL, after refusing, when it is not one that fits. */
-static const char *text_member(const json_t *object, const char *name, struct cqrs_batch *batch)
-{
-	const json_t *member = json_object_get(object, name);
-	size_t characters = 0;
-	if (!member)
-		return "";
-	if (!json_is_string(member)) {
-		cqrs_refuse(batch, "%s must be a string", name);
-		return NULL;
-	}
-	for (const char *p = json_string_value(member); *p; p++)
-		characters += (*p & 0xC0) != 0x80; /* not a continuation byte of UTF-8 */
-	if (characters > TEXT_MAX) {
-		cqrs_refuse(batch, "%s has %zu characters, at most %d fit", name, characters,
-		            TEXT_MAX);
-		return NULL;
-	}
-	return json_string_value(member);
-}
-
 static void put_sensor(struct sensor *self, const json_t *object, struct cqrs_batch *batch)
 {
+	char wrong[SENSOR_WRONG_MAX];
 	const json_t *id = json_object_get(object, "id");
-	const char *type = text_member(object, "type", batch);
-	const char *location = type ? text_member(object, "location", batch) : NULL;
-	if (!location)
+	const char *type = sensor_text(object, "type", wrong);
+	const char *location = type ? sensor_text(object, "location", wrong) : NULL;
+	if (!location) {
+		cqrs_refuse(batch, "%s", wrong);
 		return;
+	}
 	if (!id) {
 		struct cqrs_value params[] = {cqrs_text(type), cqrs_text(location)};
 		cqrs_execute(batch, self->register_sensor, params, CQRS_ANY_ROWS, NULL);
@@ -437,10 +330,15 @@ static void *start(struct cqrs_setup *setup, const void *opts)
 		return NULL;
 	}
 	self->options = opts;
+	self->http =
+	    (struct sensor_http){.readings = self->options->readings,
+	                         .sensors = self->options->sensors,
+	                         .unit = (enum cqrs_time_unit)self->options->timestamp_unit};
 	cqrs_setup_topic(setup, self->options->readings, handle_readings);
 	cqrs_setup_topic(setup, self->options->sensors, handle_sensors);
 	declare_data(self, setup);
 	declare_statements(self, setup);
+	sensor_http_setup(setup);
 	if (self->options->retention) {
 		snprintf(sql, sizeof sql,
 		         "SELECT sensor_data_retain(interval '%" PRId64 " microseconds')",
