@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Products in both formats: what there is no memory for is not called wrong. */
+/* Products in both formats: what there is no memory for is not called wrong.  Their modules start.
+ */
 #include "../../src/modules/product/product_message.h"
+#include "command_bus_internal.h"
 #include "injection.h"
 
 #include <string.h>
+
+extern const struct cqrs_command_module cqrs_command_product_view;
 
 static const char text[] = "{\"productId\": \"0f8fad5b-d9cb-469f-a165-70867728950e\","
                            " \"name\": \"K\\u00e4yboard\", \"description\": \"d\\n\","
@@ -47,7 +51,48 @@ static bool writes_and_reads_protobuf(void)
 	return ok;
 }
 
+/* With the names of topics that are its defaults. */
+static bool start(struct command_bus *bus, const struct cqrs_command_module *module)
+{
+	static char options[256];
+	const char *error;
+	MUST(module->options_size <= sizeof options);
+	for (const struct cqrs_option *o = module->options; o->name; o++)
+		if (o->type == CQRS_OPTION_STRING)
+			memcpy(options + o->offset, &o->initial, sizeof o->initial);
+	struct cqrs_setup *setup = command_bus_setup(bus, module);
+	if (!setup)
+		return false;
+	void *self = module->start(setup, options);
+	bool ok = command_bus_add(bus, setup, self, &error);
+	MUST(ok || error);
+	if (self)
+		module->stop(self);
+	return ok;
+}
+
+static bool starts_modules(void)
+{
+	static const struct command_bus_config config = {.brokers = "",
+	                                                 .group = "g",
+	                                                 .start = "earliest",
+	                                                 .dsn = "",
+	                                                 .writers = 1,
+	                                                 .memory = 16777216};
+	struct loop *loop = loop_new();
+	struct metrics *metrics = loop ? metrics_new() : NULL;
+	struct health *health = metrics ? health_new(loop) : NULL;
+	struct command_bus *bus = health ? command_bus_new(loop, &config, metrics, health) : NULL;
+	bool ok = bus && start(bus, &cqrs_command_product_view);
+	command_bus_free(bus);
+	health_free(health);
+	metrics_free(metrics);
+	loop_free(loop);
+	return ok;
+}
+
 static const struct injection_scenario scenarios[] = {
+    {.name = "starts modules", .run = starts_modules},
     {.name = "writes and reads JSON", .run = writes_and_reads_json},
     {.name = "writes and reads protobuf", .run = writes_and_reads_protobuf},
     {.name = NULL},

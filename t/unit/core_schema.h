@@ -10,7 +10,7 @@
 static inline void core_schema(PGconn *pg)
 {
 	for (const struct schema_file *file = schema_files; file->number; file++) {
-		if (!strncmp(file->name, "sensors", 7))
+		if (!strncmp(file->name, "sensors", 7) || !strncmp(file->name, "products", 8))
 			continue;
 		PGresult *made = PQexec(pg, file->text);
 		if (PQresultStatus(made) != PGRES_COMMAND_OK &&
