@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-extern const struct cqrs_command_module cqrs_command_product_view;
+extern const struct cqrs_command_module cqrs_command_product, cqrs_command_product_view;
 
 static const char text[] = "{\"productId\": \"0f8fad5b-d9cb-469f-a165-70867728950e\","
                            " \"name\": \"K\\u00e4yboard\", \"description\": \"d\\n\","
@@ -83,7 +83,8 @@ static bool starts_modules(void)
 	struct metrics *metrics = loop ? metrics_new() : NULL;
 	struct health *health = metrics ? health_new(loop) : NULL;
 	struct command_bus *bus = health ? command_bus_new(loop, &config, metrics, health) : NULL;
-	bool ok = bus && start(bus, &cqrs_command_product_view);
+	bool ok =
+	    bus && start(bus, &cqrs_command_product) && start(bus, &cqrs_command_product_view);
 	command_bus_free(bus);
 	health_free(health);
 	metrics_free(metrics);
