@@ -8,7 +8,7 @@
 #ifndef CQRS_ABI_H
 #define CQRS_ABI_H
 
-#define CQRS_ABI 3u
+#define CQRS_ABI 4u
 
 /* What one side exports to the other; everything else stays hidden. */
 #define CQRS_EXPORT __attribute__((visibility("default")))

@@ -118,6 +118,14 @@ CQRS_EXPORT struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup,
                                                       const enum cqrs_type *types, size_t n);
 
 /*
+ * The module publishes events, by whatever it does with messages: who wants to see what
+ * a message has done waits for these events, too.
+ */
+CQRS_EXPORT void cqrs_setup_publishes(struct cqrs_setup *setup);
+/* The module's tables are made of events that others publish. */
+CQRS_EXPORT void cqrs_setup_projects(struct cqrs_setup *setup);
+
+/*
  * Runs `sql`, which has no parameters, in a transaction of its own soon after
  * the start and then every `period_us` (at least a second); a failure is logged and tried again
  * next time.  `sql` is copied.

@@ -61,6 +61,11 @@ struct cqrs_route {
 	 * has that already (If-None-Match) gets 304.  NULL: no ETag.
 	 */
 	const char *etag;
+	/*
+	 * The view whose tables it shows: the name of the command module that fills them.
+	 * Who asks with a Consistency-Token waits for that.  NULL: as this module is called.
+	 */
+	const char *view;
 };
 
 /* ---- while starting ---- */

@@ -40,4 +40,7 @@ void attempt_rest_sql(struct attempt *attempt, struct buf *sql)
 		attempt_add_copy(attempt, ATTEMPT_DEAD_LETTERS, 0);
 	}
 	attempt_outcomes_sql(attempt, sql);
+	/* The relay may be in another process. */
+	if (attempt->n_events || attempt->batch->decides)
+		buf_puts(sql, "SELECT pg_notify('cqrs_outbox', '');");
 }

@@ -29,6 +29,7 @@ bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
 	                                .max_rows = core->postgres.write.max_rows,
 	                                .max_delay_us = core->postgres.write.max_delay,
 	                                .timeout_us = core->postgres.write.timeout,
+	                                .progress = core->kafka.progress,
 	                                .memory = core->memory};
 	b->health = b->loop ? health_new(b->loop) : NULL;
 	if (b->health && b->metrics)

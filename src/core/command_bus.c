@@ -308,6 +308,11 @@ void command_bus_free(struct command_bus *bus)
 	free(bus);
 }
 
+bool command_bus_projects(const struct command_bus *bus)
+{
+	return bus->projects;
+}
+
 void command_bus_use_embedded(struct command_bus *bus, const char *brokers)
 {
 	bus->source_config.brokers = brokers;

@@ -36,6 +36,7 @@ struct command_bus_config {
 	int writers;
 	int64_t network_timeout_us; /* of PostgreSQL */
 	int64_t max_rows, max_delay_us, timeout_us;
+	const char *progress; /* topic that tells how far events have come; NULL: nobody asks */
 	int64_t keep_outcomes_us; /* of commands; 0: for ever */
 	int64_t memory;           /* bytes that messages and batches may take, about */
 };
@@ -57,6 +58,8 @@ bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *se
 
 /* Topics that the modules have declared. */
 const char *const *command_bus_topics(const struct command_bus *bus, int *n);
+/* Whether one of them has tables that are made of events. */
+bool command_bus_projects(const struct command_bus *bus);
 /* The tables that they have declared, counted from 0; NULL behind the last. */
 const struct cqrs_table_def *command_bus_table(const struct command_bus *bus, int i);
 /* The next HTTP route that they have declared, which is the caller's then; NULL: no more. */

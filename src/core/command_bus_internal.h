@@ -20,6 +20,7 @@
 struct bus_module {
 	const struct cqrs_command_module *module;
 	void *self;
+	bool publishes;
 };
 
 struct bus_topic {
@@ -59,6 +60,8 @@ struct command_bus {
 	struct health *health;
 	struct bus_module modules[COMMAND_TOPICS_MAX];
 	int n_modules;
+	bool projects;         /* one of them does */
+	bool views_registered; /* in the database */
 	const char *topic_names[COMMAND_TOPICS_MAX];
 	struct bus_topic topics[COMMAND_TOPICS_MAX];
 	int n_topics;

@@ -2,6 +2,8 @@
 /* Starts the command modules of a set on a bus. */
 #include "command_modules.h"
 
+#include "progress.h"
+
 /* Why it did not start; NULL: it did. */
 static const char *start(struct module *module, struct command_bus *bus)
 {
@@ -25,5 +27,5 @@ bool command_modules_start(struct module_set *set, struct command_bus *bus,
 		told(module, error);
 		fine = fine && !error;
 	}
-	return fine;
+	return fine && progress_join(bus);
 }

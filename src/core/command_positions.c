@@ -13,6 +13,7 @@
 #include "gaps.h"
 #include "log.h"
 #include "offsets.h"
+#include "progress.h"
 
 #include <cqrs/time.h>
 #include <inttypes.h>
@@ -141,6 +142,8 @@ void positions_locate(struct command_bus *bus)
 	buf_clear(&bus->sql);
 	if (bus->forget_offsets)
 		offsets_forget_sql(&bus->sql, bus->config->group);
+	if (!bus->views_registered)
+		progress_register_sql(bus, &bus->sql);
 	gaps_settle_sql(&bus->sql, bus->config->group);
 	offsets_read_sql(&bus->sql, bus->config->group);
 	positions_ask(bus, on_offsets, on_asked);
@@ -265,6 +268,7 @@ static void on_asked(struct pg_request *request, enum pg_outcome outcome,
 	}
 	health_ok(bus->control_health);
 	bus->forget_offsets = false;
+	bus->views_registered = true;
 	for (size_t i = 0; i < bus->n_partitions; i++)
 		unknown |= bus->partitions[i].position.offset == KAFKA_OFFSET_UNKNOWN;
 	if (unknown)

@@ -15,6 +15,7 @@ struct cqrs_setup {
 	struct command_bus *bus;
 	const struct cqrs_command_module *module;
 	char error[512]; /* "": nothing is wrong */
+	bool publishes;
 	struct cqrs_setup *next;
 };
 
@@ -206,6 +207,16 @@ struct command_route *command_bus_take_route(struct command_bus *bus)
 	return route;
 }
 
+void cqrs_setup_publishes(struct cqrs_setup *setup)
+{
+	setup->publishes = true;
+}
+
+void cqrs_setup_projects(struct cqrs_setup *setup)
+{
+	setup->bus->projects = true;
+}
+
 bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *self,
                      const char **error)
 {
@@ -216,7 +227,8 @@ bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *se
 	}
 	if (!self)
 		cqrs_setup_fail(setup, "it did not start and did not say why");
-	bus->modules[bus->n_modules++] = (struct bus_module){setup->module, self};
+	bus->modules[bus->n_modules++] =
+	    (struct bus_module){setup->module, self, setup->publishes};
 	return !*setup->error;
 }
 

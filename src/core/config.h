@@ -25,6 +25,7 @@ struct core_options {
 		const char *start;       /* earliest | latest | an RFC 3339 time */
 		int on_gap;              /* enum gap_policy */
 		int64_t session_timeout; /* us */
+		const char *progress;    /* a topic */
 		const struct cqrs_option_pair *properties;
 	} kafka;
 	struct {

@@ -46,6 +46,8 @@ const struct cqrs_option config_options[] = {
            "what if Kafka no longer has what is to be read next: wait for a person, or skip it"),
     NUMBER(DURATION, "kafka.session_timeout", kafka.session_timeout, 1 * S, 5 * MIN, "10s",
            "how long the group waits for a silent member"),
+    STRING("kafka.progress", kafka.progress, "cqrs.progress",
+           "topic that tells how far events have come, for views of them"),
     {.name = "kafka.properties",
      .type = CQRS_OPTION_MAP,
      .offset = offsetof(struct core_options, kafka.properties),

@@ -106,7 +106,8 @@ static bool start_queries(struct daemon *d)
 	if (!d->pool)
 		return false;
 	d->queries = query_bus_new(d->loop, d->pool, api_routes(d->api), d->metrics,
-	                           (size_t)core->memory / 16, core->postgres.read.timeout);
+	                           (size_t)core->memory / 16, core->postgres.read.timeout,
+	                           core->http.max_wait);
 	return d->queries && query_modules_start(d->modules, d->queries, daemon_on_module);
 }
 

@@ -60,6 +60,7 @@ bool daemon_start_commands(struct daemon *d)
 	    .max_rows = core->postgres.write.max_rows,
 	    .max_delay_us = core->postgres.write.max_delay,
 	    .timeout_us = core->postgres.write.timeout,
+	    .progress = core->kafka.progress,
 	    .keep_outcomes_us = core->postgres.write.keep_outcomes,
 	    .memory = core->memory,
 	};
@@ -110,7 +111,7 @@ bool daemon_start_outbox(struct daemon *d)
 	if (!d->sink)
 		return false;
 	d->outbox = outbox_new(d->loop, d->core->postgres.dsn, d->core->postgres.network_timeout,
-	                       d->sink, d->metrics, d->health);
+	                       d->core->kafka.progress, d->sink, d->metrics, d->health);
 	if (!d->outbox)
 		return false;
 	command_bus_on_events(d->commands, outbox_poke, d->outbox);

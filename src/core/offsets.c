@@ -52,7 +52,8 @@ void offsets_forget_sql(struct buf *sql, const char *group)
 {
 	buf_puts(sql, "DELETE FROM cqrs.offsets WHERE consumer_group = ");
 	pg_add_literal(sql, group);
-	buf_putc(sql, ';');
+	/* Nor is what was told of those that were. */
+	buf_puts(sql, ";DELETE FROM cqrs.progress;DELETE FROM cqrs.relayed;");
 }
 
 void offsets_insert_sql(struct buf *sql, const char *group, const char *const *topics,

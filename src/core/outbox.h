@@ -29,12 +29,13 @@
 struct outbox;
 
 /*
- * Borrows `dsn` and `sink` until outbox_free(); `network_timeout_us` is as in
- * pg_conn_config.  Nothing happens before outbox_start(); NULL when memory is
+ * Borrows `dsn`, `progress` (the topic that tells how far events have come, see
+ * progress.h) and `sink` until outbox_free(); `network_timeout_us` is as in pg_conn_config.  Nothing happens before outbox_start(); NULL when memory is
  * out.
  */
 struct outbox *outbox_new(struct loop *loop, const char *dsn, int64_t network_timeout_us,
-                          struct kafka_sink *sink, struct metrics *metrics, struct health *health);
+                          const char *progress, struct kafka_sink *sink, struct metrics *metrics,
+                          struct health *health);
 /* Before the sink.  What is on its way is forgotten, and sent again at the next start. */
 void outbox_free(struct outbox *outbox);
 

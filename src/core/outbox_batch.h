@@ -36,12 +36,24 @@ struct outbox_batch *outbox_batch_send(struct kafka_sink *sink, const PGresult *
 /* Before `settled`: it is not called any more. */
 void outbox_batch_free(struct outbox_batch *batch);
 
+/* The parameters of cqrs.relay_done(), in binary. */
+#define OUTBOX_DONE_SQL "SELECT cqrs.relay_done($1, $2, $3, $4)"
+#define OUTBOX_DONE_N   4
+
+struct outbox_done {
+	struct buf data;
+	const char *values[OUTBOX_DONE_N];
+	int lengths[OUTBOX_DONE_N];
+};
+
+extern const Oid outbox_done_types[OUTBOX_DONE_N];
+
 /*
- * After `settled`: appends the ids of the rows that may be deleted as an int8[]
- * in binary format (manual: array_recv), and returns how many.  A row that Kafka
+ * After `settled`: which rows may be deleted, and where in Kafka the last of each
+ * partition stands; returns how many rows (0 also when memory is out).  A row that Kafka
  * has stays all the same if an earlier one of its topic and key was not stored.
  */
-int outbox_batch_deletable(const struct outbox_batch *batch, struct buf *ids);
+int outbox_batch_done(const struct outbox_batch *batch, struct outbox_done *done);
 /* Why a row was not stored; NULL: all were. */
 const char *outbox_batch_error(const struct outbox_batch *batch);
 

@@ -65,6 +65,7 @@ struct query_bus {
 	struct owner **owners;      /* of our routes, one for each module */
 	size_t n_owners;
 	struct lookups *lookups;
+	struct consistency *consistency;
 	LIST_HEAD(query_list, query) busy, idle;
 	int n_idle;
 	int64_t logged_at; /* when a statement's failure was logged last */

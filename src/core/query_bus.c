@@ -2,6 +2,7 @@
 /* The read path: from a request to a route, to a statement, to rows, to the response. */
 #include "query_bus.h"
 
+#include "consistency.h"
 #include "lookup.h"
 #include "query.h"
 
@@ -93,8 +94,8 @@ static bool ask(struct query *q)
 	return decide(q) && query_submit_rows(q) && (!q->page.counted || query_submit_count(q));
 }
 
-/* A route_handle_fn. */
-static void handle(const struct route *base, struct http_request *http,
+/* A route_handle_fn: of a request that need not wait for what others have written. */
+static void answer(const struct route *base, struct http_request *http,
                    const struct param_text *path)
 {
 	const struct query_route *route = (const struct query_route *)base;
@@ -118,12 +119,27 @@ static void handle(const struct route *base, struct http_request *http,
 	query_let_go(q);
 }
 
+/* A route_handle_fn. */
+static void handle(const struct route *base, struct http_request *http,
+                   const struct param_text *path)
+{
+	const struct query_route *route = (const struct query_route *)base;
+	struct query_bus *bus = ((const struct owner *)route->owner)->bus;
+	const char *view = route->def->view ? route->def->view : base->module;
+	if (!consistency_wait(bus->consistency, base, http, path, view, answer))
+		answer(base, http, path);
+}
+
 /* ---- life ---- */
+
+#define MAX_WAITING 1024 /* for what others have written */
 
 struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct route_table *routes,
                                 struct metrics *metrics, size_t max_response_bytes,
-                                int64_t timeout_us)
+                                int64_t timeout_us, int64_t max_wait_us)
 {
+	const struct consistency_config config = {
+	    .timeout_us = timeout_us, .max_wait_us = max_wait_us, .max_waiting = MAX_WAITING};
 	struct query_bus *bus = calloc(1, sizeof *bus);
 	if (!bus)
 		return NULL;
@@ -136,8 +152,9 @@ struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct 
 	LIST_INIT(&bus->busy);
 	LIST_INIT(&bus->idle);
 	bus->lookups = lookups_new(loop, pool, timeout_us, metrics);
-	if (!bus->lookups) {
-		free(bus);
+	bus->consistency = consistency_new(loop, pool, &config, metrics);
+	if (!bus->lookups || !bus->consistency) {
+		query_bus_free(bus);
 		return NULL;
 	}
 	bus->aborted = metrics_counter(metrics, "cqrsd_query_streams_aborted_total", "",
@@ -150,6 +167,7 @@ void query_bus_free(struct query_bus *bus)
 	if (!bus)
 		return;
 	lookups_free(bus->lookups);
+	consistency_free(bus->consistency);
 	assert(LIST_EMPTY(&bus->busy));
 	query_free_idle(bus);
 	for (size_t i = 0; i < bus->n_owners; i++) {

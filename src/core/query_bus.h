@@ -20,12 +20,13 @@ struct query_bus;
 
 /*
  * `max_response_bytes` bounds an answer that is not streamed; `timeout_us` is
- * counted from the complete request to the last row (of a stream: the first).
+ * counted from the complete request to the last row (of a stream: the first), but for
+ * requests with a Consistency-Token, which may wait for `max_wait_us` before.
  * NULL: out of memory.
  */
 struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct route_table *routes,
                                 struct metrics *metrics, size_t max_response_bytes,
-                                int64_t timeout_us);
+                                int64_t timeout_us, int64_t max_wait_us);
 void query_bus_free(struct query_bus *bus);
 
 /*

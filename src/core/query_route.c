@@ -2,6 +2,8 @@
 /* The routes of query modules: what they declare, checked. */
 #include "query_route.h"
 
+#include "consistency.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -65,7 +67,8 @@ void cqrs_routes_add(struct cqrs_routes *routes, const struct cqrs_route *def)
 		                             .module = routes->module,
 		                             .summary = def->summary,
 		                             .handle = routes->handle,
-		                             .describe = query_route_describe};
+		                             .describe = query_route_describe,
+		                             .headers = consistency_headers};
 		route->def = def;
 		route->owner = routes;
 	} else {

@@ -149,7 +149,7 @@ static bool begin(struct service *s)
 	s->pool = s->health ? pg_pool_new(s->loop, &pool, s->metrics, s->health) : NULL;
 	s->api = s->pool ? api_new() : NULL;
 	s->bus = s->api ? query_bus_new(s->loop, s->pool, api_routes(s->api), s->metrics, 100000,
-	                                TIMEOUT_US)
+	                                TIMEOUT_US, TIMEOUT_US)
 	                : NULL;
 	if (s->bus && add_routes(s))
 		s->server = http_server_new(s->loop, &http, s->metrics, api_handle, s->api);

@@ -117,7 +117,7 @@ static bool begin(struct service *s)
 	s->pool = s->health ? pg_pool_new(s->loop, &pool, s->metrics, s->health) : NULL;
 	s->api = s->pool ? api_new() : NULL;
 	s->bus = s->api ? query_bus_new(s->loop, s->pool, api_routes(s->api), s->metrics, 1000000,
-	                                1 << 20)
+	                                1 << 20, 1 << 20)
 	                : NULL;
 	return s->bus;
 }

@@ -152,7 +152,7 @@ START_TEST(refuses_another_abi)
 	build("command/old.so",
 	      "#include <cqrs/abi.h>\n#undef CQRS_ABI\n#define CQRS_ABI 7u\n" COMMAND("old"));
 	refuses(MODULE_COMMAND, "old",
-	        "module old.so was built for another cqrsd (ABI 7, this is 3), rebuild it");
+	        "module old.so was built for another cqrsd (ABI 7, this is 4), rebuild it");
 }
 END_TEST
 
@@ -160,7 +160,7 @@ START_TEST(looks_at_nothing_but_the_number_of_another_abi)
 {
 	build("query/tiny.so", "__attribute__((visibility(\"default\"))) "
 	                       "const unsigned cqrs_query_tiny = 99;\n");
-	refuses(MODULE_QUERY, "tiny", "ABI 99, this is 3");
+	refuses(MODULE_QUERY, "tiny", "ABI 99, this is 4");
 }
 END_TEST
 

@@ -3,7 +3,7 @@
 #include "outbox.h"
 
 #include "kafka_embedded.h"
-#include "pg_server.h"
+#include "core_schema.h"
 
 #include <check.h>
 #include <librdkafka/rdkafka.h>
@@ -50,7 +50,7 @@ static void run_until_empty(void)
 	ck_assert_int_eq(rows(), 0);
 }
 
-static void open_consumer(void)
+static void open_consumer(const char *topic)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_conf_set(conf, "bootstrap.servers", config.brokers, NULL, 0);
@@ -60,7 +60,7 @@ static void open_consumer(void)
 	consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, NULL, 0);
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
 	for (int32_t p = 0; p < KAFKA_EMBEDDED_PARTITIONS; p++)
-		rd_kafka_topic_partition_list_add(list, "events", p)->offset = 0;
+		rd_kafka_topic_partition_list_add(list, topic, p)->offset = 0;
 	rd_kafka_poll_set_consumer(consumer);
 	rd_kafka_assign(consumer, list);
 	rd_kafka_topic_partition_list_destroy(list);
@@ -89,20 +89,22 @@ static bool is_nothing_more(void)
 
 static void setup(void)
 {
-	pg_server_exec("DROP SCHEMA IF EXISTS cqrs CASCADE; CREATE SCHEMA cqrs;"
-	               "CREATE TABLE cqrs.outbox (id bigint GENERATED ALWAYS AS IDENTITY "
-	               "PRIMARY KEY, topic text NOT NULL, key bytea, headers jsonb, "
-	               "payload bytea NOT NULL, created_at timestamptz NOT NULL DEFAULT now())");
+	PGconn *pg = PQconnectdb(pg_server_dsn);
+	PQclear(PQexec(pg, "SET client_min_messages = warning"));
+	PQclear(PQexec(pg, "DROP SCHEMA IF EXISTS cqrs CASCADE; CREATE SCHEMA cqrs"));
+	core_schema(pg);
+	PQfinish(pg);
 	loop = loop_new();
 	broker = kafka_embedded_new();
 	kafka_embedded_add_topic(broker, "events");
+	kafka_embedded_add_topic(broker, "cqrs.progress");
 	config = (struct kafka_sink_config){.brokers = kafka_embedded_brokers(broker),
 	                                    .queue_bytes = 8388608};
 	sink = kafka_sink_new(loop, &config, NULL);
 	metrics = metrics_new();
 	health = health_new(loop);
-	outbox = outbox_new(loop, pg_server_dsn, 0, sink, metrics, health);
-	open_consumer();
+	outbox = outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", sink, metrics, health);
+	open_consumer("events");
 }
 
 static void teardown(void)
@@ -189,6 +191,84 @@ START_TEST(opens_again_when_poked_later)
 }
 END_TEST
 
+START_TEST(is_woken_by_others)
+{
+	outbox_start(outbox);
+	outbox_poke(outbox);
+	run_for(500000);
+	pg_server_exec("BEGIN; INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x');"
+	               "NOTIFY cqrs_outbox; COMMIT");
+	run_for(200000);
+	ck_assert_int_eq(rows(), 0);
+}
+END_TEST
+
+/* The next message of the consumer begins so. */
+static void expect_told(const char *text)
+{
+	rd_kafka_message_t *told = next_event();
+	ck_assert_ptr_nonnull(told);
+	ck_assert_msg(told->len >= strlen(text) && !memcmp(told->payload, text, told->len),
+	              "told is %.*s, not %s", (int)told->len, (char *)told->payload, text);
+	rd_kafka_message_destroy(told);
+}
+
+START_TEST(tells_how_far_events_have_come)
+{
+	rd_kafka_consumer_close(consumer);
+	rd_kafka_destroy(consumer);
+	open_consumer("cqrs.progress");
+	pg_server_exec("INSERT INTO cqrs.views VALUES ('v', 'commands', 'g', true), "
+	               "('w', 'others', 'g', false);"
+	               "INSERT INTO cqrs.offsets VALUES ('g', 'commands', 2, 18), "
+	               "('g', 'others', 0, 7), ('h', 'commands', 0, 9)");
+	outbox_start(outbox);
+	outbox_poke(outbox);
+	run_for(1000000);
+	expect_told("{\"commands\":[[\"commands\", 2, 18]],\"requires\":[]}");
+	pg_server_exec("UPDATE cqrs.offsets SET next_offset = 30 WHERE partition = 2;"
+	               "INSERT INTO cqrs.outbox (topic, key, payload) SELECT 'events', 'k', "
+	               "convert_to(i::text, 'UTF8') FROM generate_series(1, 1200) AS i");
+	outbox_poke(outbox);
+	run_until_empty();
+	char *place = pg_server_query("SELECT jsonb_build_array(topic, partition, next_offset) "
+	                              "FROM cqrs.relayed WHERE next_offset = 1200");
+	char text[200];
+	ck_assert_ptr_nonnull(place);
+	snprintf(text, sizeof text, "{\"commands\":[[\"commands\", 2, 30]],\"requires\":[%s]}",
+	         place);
+	free(place);
+	run_for(300000);
+	expect_told(text);
+	ck_assert(is_nothing_more());
+}
+END_TEST
+
+/* What comes all the time must not keep it from being told. */
+START_TEST(tells_it_while_more_comes)
+{
+	rd_kafka_consumer_close(consumer);
+	rd_kafka_destroy(consumer);
+	open_consumer("cqrs.progress");
+	pg_server_exec("INSERT INTO cqrs.views VALUES ('v', 'commands', 'g', true);"
+	               "INSERT INTO cqrs.offsets VALUES ('g', 'commands', 2, 18);"
+	               "INSERT INTO cqrs.outbox (topic, key, payload) SELECT 'events', 'k', 'x' "
+	               "FROM generate_series(1, 20000) AS i");
+	outbox_start(outbox);
+	outbox_poke(outbox);
+	while (rows() == 20000)
+		run_for(1000);
+	/* Behind those that were there when it asked. */
+	pg_server_exec("INSERT INTO cqrs.outbox (topic, key, payload) SELECT 'events', 'k', 'x' "
+	               "FROM generate_series(1, 20000) AS i");
+	while (rows() > 15000)
+		run_for(10000);
+	ck_assert_int_gt(rows(), 0);
+	run_for(20000);
+	expect_told("{\"commands\":[[\"commands\", 2, 18]],\"requires\":[[\"events\", 0, 20");
+}
+END_TEST
+
 START_TEST(finds_what_others_wrote_without_a_poke)
 {
 	outbox_start(outbox);
@@ -201,7 +281,7 @@ END_TEST
 
 START_TEST(one_of_two_relays)
 {
-	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, sink, metrics, health);
+	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", sink, metrics, health);
 	outbox_start(outbox);
 	outbox_start(other);
 	outbox_poke(outbox);
@@ -274,7 +354,7 @@ START_TEST(a_sink_that_is_freed_late_finds_no_dead_batch)
 {
 	struct kafka_sink_config away = {.brokers = "127.0.0.1:1", .queue_bytes = 8388608};
 	struct kafka_sink *stuck = kafka_sink_new(loop, &away, NULL);
-	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, stuck, metrics, health);
+	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", stuck, metrics, health);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
 	outbox_start(other);
 	for (int i = 0; i < 100 && !kafka_sink_in_flight(stuck); i++)
@@ -319,6 +399,9 @@ int main(void)
 	tcase_add_test(cases, keeps_the_order_of_a_key);
 	tcase_add_test(cases, sends_at_once_when_poked);
 	tcase_add_test(cases, opens_again_when_poked_later);
+	tcase_add_test(cases, is_woken_by_others);
+	tcase_add_test(cases, tells_how_far_events_have_come);
+	tcase_add_test(cases, tells_it_while_more_comes);
 	tcase_add_test(cases, finds_what_others_wrote_without_a_poke);
 	tcase_add_test(cases, one_of_two_relays);
 	tcase_add_test(cases, waits_while_another_process_has_the_lock);

@@ -373,6 +373,7 @@ static void *start(struct cqrs_setup *setup, const void *arg)
 	cqrs_setup_topic(setup, chosen->create, handle_create);
 	cqrs_setup_topic(setup, chosen->update, handle_update);
 	cqrs_setup_topic(setup, chosen->delete, handle_delete);
+	cqrs_setup_publishes(setup);
 	cqrs_setup_periodic(setup, EXPIRE_US, "SELECT products.expire()");
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
 		cqrs_setup_route(setup, &routes[i]);

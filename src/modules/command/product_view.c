@@ -109,6 +109,7 @@ static void *start(struct cqrs_setup *setup, const void *arg)
 	self->project = cqrs_setup_statement(
 	    setup, "SELECT product_view.project($1, $2, $3, $4, $5, coalesce($6, now()), $7)",
 	    types, sizeof types / sizeof *types);
+	cqrs_setup_projects(setup);
 	cqrs_setup_topic(setup, chosen->created, handle_changed);
 	cqrs_setup_topic(setup, chosen->updated, handle_changed);
 	cqrs_setup_topic(setup, chosen->deleted, handle_deleted);

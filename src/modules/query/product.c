@@ -2,6 +2,7 @@
 /* What can be asked about products: one by its id, and a search. */
 #include <cqrs/query.h>
 
+#define VIEW    "product_view"
 #define COUNTED 10000 /* where product_view.search() stops counting, and pages end */
 
 static const struct cqrs_param one_params[] = {
@@ -73,12 +74,14 @@ static const struct cqrs_route routes[] = {
      .params = one_params,
      .query = get_product,
      .one = true,
-     .etag = "version"},
+     .etag = "version",
+     .view = VIEW},
     {.path = "/products/search",
      .summary = "A page of products; totalCount is counted to 10,000",
      .params = search_params,
      .query = search,
-     .one = true},
+     .one = true,
+     .view = VIEW},
 };
 
 static void *start(struct cqrs_routes *list, const void *options)
