@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define CLAIM_SQL "SELECT c.fingerprint, c.command_id FROM cqrs.claim($1, $2, $3) AS c"
-#define ASK_SQL                                                                    \
-	"SELECT u.n, o.status, o.reason, o.body::text, o.topic, o.partition, "     \
+#define ASK_SQL                                                                            \
+	"SELECT u.n, o.status, o.reason, o.body::text, o.topic, o.partition, "             \
 	"o.\"offset\", o.applied_at FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) " \
 	"JOIN cqrs.outcomes AS o ON o.command_id = u.id"
 #define POLL_US 500000 /* in case that nobody says so */
@@ -157,8 +157,7 @@ static void on_outcomes(struct pg_request *request, const PGresult *answer)
 	if (PQresultStatus(answer) != PGRES_TUPLES_OK)
 		return;
 	for (int i = 0; i < PQntuples(answer); i++) {
-		struct outcome_wait *wait =
-		    db->asked[pg_get64(PQgetvalue(answer, i, 0)) - 1];
+		struct outcome_wait *wait = db->asked[pg_get64(PQgetvalue(answer, i, 0)) - 1];
 		if (!wait)
 			continue;
 		const struct outcome outcome = {

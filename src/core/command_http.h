@@ -39,7 +39,8 @@ void command_http_free(struct command_http *commands);
 
 /*
  * Adds the routes that the bus's modules have declared to those of the process, and
- * GET /commands/{id} if there are any; false, with a line in `errors`, if one does not fit to the others.
+ * GET /commands/{id} if there are any; false, with a line in `errors`, if one does not fit to the
+ * others.
  */
 bool command_http_add_routes(struct command_http *commands, struct command_bus *bus,
                              struct route_table *routes, struct buf *errors);

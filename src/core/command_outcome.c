@@ -114,9 +114,11 @@ static void describe(const struct route *route, struct cqrs_json *out)
 {
 	static const char schema[] =
 	    "{\"type\":\"object\",\"required\":[\"commandId\",\"state\",\"status\",\"token\","
-	    "\"appliedAt\"],\"properties\":{\"commandId\":{\"type\":\"string\",\"format\":\"uuid\"},"
+	    "\"appliedAt\"],\"properties\":{\"commandId\":{\"type\":\"string\",\"format\":\"uuid\"}"
+	    ","
 	    "\"state\":{\"enum\":[\"applied\",\"refused\"]},\"status\":{\"type\":\"integer\"},"
-	    "\"reason\":{\"type\":[\"string\",\"null\"]},\"body\":{},\"token\":{\"type\":\"string\"},"
+	    "\"reason\":{\"type\":[\"string\",\"null\"]},\"body\":{},\"token\":{\"type\":"
+	    "\"string\"},"
 	    "\"appliedAt\":{\"type\":\"string\",\"format\":\"date-time\"}}}";
 	static const char *const problems[] = {"400", "404", "503", "default"};
 	(void)route;

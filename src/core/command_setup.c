@@ -227,8 +227,7 @@ bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *se
 	}
 	if (!self)
 		cqrs_setup_fail(setup, "it did not start and did not say why");
-	bus->modules[bus->n_modules++] =
-	    (struct bus_module){setup->module, self, setup->publishes};
+	bus->modules[bus->n_modules++] = (struct bus_module){setup->module, self, setup->publishes};
 	return !*setup->error;
 }
 

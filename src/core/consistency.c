@@ -70,7 +70,8 @@ const struct cqrs_param consistency_headers[] = {
      .help = "as a command's answer had it: the answer shows what it has done"},
     {.name = "Prefer",
      .type = CQRS_PARAM_TEXT,
-     .help = "wait=N: for the token, at most N seconds; handling=lenient: then answer all the same"},
+     .help =
+         "wait=N: for the token, at most N seconds; handling=lenient: then answer all the same"},
     {.name = NULL}};
 
 /* ---- who waits ---- */
@@ -114,9 +115,8 @@ static void on_gone(void *arg)
 static void go_on(struct waiting *w)
 {
 	struct waiting copy = *w;
-	metric_observe(
-	    w->consistency->seconds,
-	    (double)(loop_now(w->consistency->loop) - http_request_time(w->http)) / 1e6);
+	metric_observe(w->consistency->seconds,
+	               (double)(loop_now(w->consistency->loop) - http_request_time(w->http)) / 1e6);
 	http_request_on_gone(w->http, NULL, NULL);
 	let_go(w);
 	copy.go_on(copy.route, copy.http, copy.path);
@@ -127,8 +127,7 @@ static void give_up(struct waiting *w)
 	struct http_request *http = w->http;
 	metric_add(w->consistency->late, 1);
 	if (w->prefer.lenient) {
-		http_respond_header(http, "Warning",
-		                    "199 cqrsd \"older than Consistency-Token\"");
+		http_respond_header(http, "Warning", "199 cqrsd \"older than Consistency-Token\"");
 		http_respond_header(http, "Preference-Applied", "handling=lenient");
 		go_on(w);
 		return;

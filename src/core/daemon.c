@@ -182,9 +182,9 @@ static bool start_schema(struct daemon *d)
 
 static bool start(struct daemon *d)
 {
-	return start_loop(d) && start_admin(d) && daemon_start_commands(d) && daemon_start_dead_letters(d) &&
-	       daemon_start_outbox(d) && start_schema(d) && start_queries(d) && daemon_start_gateway(d) &&
-	       start_http(d);
+	return start_loop(d) && start_admin(d) && daemon_start_commands(d) &&
+	       daemon_start_dead_letters(d) && daemon_start_outbox(d) && start_schema(d) &&
+	       start_queries(d) && daemon_start_gateway(d) && start_http(d);
 }
 
 /* In reverse; the modules stop while the buses that they know are still there. */

@@ -30,8 +30,8 @@ struct outbox;
 
 /*
  * Borrows `dsn`, `progress` (the topic that tells how far events have come, see
- * progress.h) and `sink` until outbox_free(); `network_timeout_us` is as in pg_conn_config.  Nothing happens before outbox_start(); NULL when memory is
- * out.
+ * progress.h) and `sink` until outbox_free(); `network_timeout_us` is as in pg_conn_config. Nothing
+ * happens before outbox_start(); NULL when memory is out.
  */
 struct outbox *outbox_new(struct loop *loop, const char *dsn, int64_t network_timeout_us,
                           const char *progress, struct kafka_sink *sink, struct metrics *metrics,

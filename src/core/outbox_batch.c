@@ -31,7 +31,7 @@ struct outbox_batch {
 	struct row *rows;
 	int n, open;
 	struct buf topics; /* their names, each once and terminated */
-	loop_fn *settled; /* NULL: nobody is interested any more */
+	loop_fn *settled;  /* NULL: nobody is interested any more */
 	void *arg;
 	char error[256];
 };

@@ -46,7 +46,7 @@ struct outbox {
 	struct pg_request request;
 	struct outbox_done sent;
 	struct outbox_progress *progress;
-	bool is_told; /* the progress that was due; else the sink is full */
+	bool is_told;               /* the progress that was due; else the sink is full */
 	struct outbox_batch *batch; /* may outlast the connection it was read from */
 	bool is_draining;
 	loop_fn *idle; /* NULL: nobody waits for it */

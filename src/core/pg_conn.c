@@ -90,7 +90,8 @@ void pg_conn_watch_for(struct pg_conn *conn, short what)
 
 void pg_conn_watch(struct pg_conn *conn)
 {
-	pg_conn_watch_for(conn, (short)((conn->paused ? 0 : EV_READ) | (conn->want_write ? EV_WRITE : 0)));
+	pg_conn_watch_for(
+	    conn, (short)((conn->paused ? 0 : EV_READ) | (conn->want_write ? EV_WRITE : 0)));
 }
 
 static void disconnect(struct pg_conn *conn)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inside of a connection, shared by pg_conn.c (its life), pg_connect.c
- * (its beginning), pg_pipeline.c (its requests), pg_answers.c, pg_conninfo.c and pg_error.c.  Nobody else includes this.
+ * (its beginning), pg_pipeline.c (its requests), pg_answers.c, pg_conninfo.c and pg_error.c. Nobody
+ * else includes this.
  */
 #ifndef PG_CONN_PRIVATE_H
 #define PG_CONN_PRIVATE_H

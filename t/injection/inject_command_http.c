@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands over HTTP as a whole: an answer that is no 503 is the right one, and then all is well. */
+/* Commands over HTTP as a whole: an answer that is no 503 is the right one, and then all is well.
+ */
 #include "injection.h"
 
 #include "../unit/pg_server.h"

@@ -31,8 +31,8 @@ static bool begin(struct relay *r)
 	r->health = r->metrics ? health_new(r->loop) : NULL;
 	r->sink = r->health ? kafka_sink_new(r->loop, &config, NULL) : NULL;
 	if (r->sink)
-		r->outbox =
-		    outbox_new(r->loop, pg_server_dsn, 3000000, "cqrs.progress", r->sink, r->metrics, r->health);
+		r->outbox = outbox_new(r->loop, pg_server_dsn, 3000000, "cqrs.progress", r->sink,
+		                       r->metrics, r->health);
 	return r->outbox;
 }
 

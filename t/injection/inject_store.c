@@ -238,7 +238,8 @@ static bool stores_from(int first, int last, void (*decided)(struct write *w, in
 
 static bool stores_rows(void)
 {
-	return stores_from(10, 13, decide, "10:10 11:11 12:12 110:110 111:111 112:112 | 0 | 0 | 16");
+	return stores_from(10, 13, decide,
+	                   "10:10 11:11 12:12 110:110 111:111 112:112 | 0 | 0 | 16");
 }
 
 static bool stores_what_is_refused_and_what_is_not(void)

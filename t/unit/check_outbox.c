@@ -2,8 +2,8 @@
 /* The relay from the outbox to Kafka, against a real PostgreSQL and the embedded broker. */
 #include "outbox.h"
 
-#include "kafka_embedded.h"
 #include "core_schema.h"
+#include "kafka_embedded.h"
 
 #include <check.h>
 #include <librdkafka/rdkafka.h>
@@ -281,7 +281,8 @@ END_TEST
 
 START_TEST(one_of_two_relays)
 {
-	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", sink, metrics, health);
+	struct outbox *other =
+	    outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", sink, metrics, health);
 	outbox_start(outbox);
 	outbox_start(other);
 	outbox_poke(outbox);
@@ -354,7 +355,8 @@ START_TEST(a_sink_that_is_freed_late_finds_no_dead_batch)
 {
 	struct kafka_sink_config away = {.brokers = "127.0.0.1:1", .queue_bytes = 8388608};
 	struct kafka_sink *stuck = kafka_sink_new(loop, &away, NULL);
-	struct outbox *other = outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", stuck, metrics, health);
+	struct outbox *other =
+	    outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", stuck, metrics, health);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
 	outbox_start(other);
 	for (int i = 0; i < 100 && !kafka_sink_in_flight(stuck); i++)

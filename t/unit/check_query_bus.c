@@ -348,8 +348,7 @@ static void setup(void)
 	health = health_new(loop);
 	pool = pg_pool_new(loop, &pool_config, metrics, health);
 	api = api_new();
-	bus = query_bus_new(loop, pool, api_routes(api), metrics, 10000, TIMEOUT_US,
-	                    TIMEOUT_US);
+	bus = query_bus_new(loop, pool, api_routes(api), metrics, 10000, TIMEOUT_US, TIMEOUT_US);
 	struct cqrs_routes *list = query_bus_routes(bus, "test");
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
 		cqrs_routes_add(list, &routes[i]);
