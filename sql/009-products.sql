@@ -305,6 +305,9 @@ BEGIN
         version = coalesce(project.version, p.version + 1)
     WHERE CASE WHEN project.version IS NULL THEN p.updated_at < excluded.updated_at
         ELSE p.version < project.version END;
+    IF FOUND THEN
+        PERFORM pg_notify('cqrs_changed', 'product_view:' || id); -- who keeps an answer about it
+    END IF;
 END
 $$;
 

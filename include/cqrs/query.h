@@ -66,6 +66,12 @@ struct cqrs_route {
 	 * Who asks with a Consistency-Token waits for that.  NULL: as this module is called.
 	 */
 	const char *view;
+	/*
+	 * For a route that answers one object by its only parameter, which is in the path: the
+	 * answer as JSON is kept until pg_notify('cqrs_changed', 'view:key') says that the object
+	 * has changed, and at most for http.cache_ttl.
+	 */
+	bool cached;
 };
 
 /* ---- while starting ---- */

@@ -289,10 +289,11 @@ static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *er
 	health_fail(db->health, "%s", error ? error->message : "connection lost");
 }
 
-static void on_notify(void *owner, struct pg_conn *conn)
+static void on_notify(void *owner, struct pg_conn *conn, const char *payload)
 {
 	(void)conn;
-	ask(owner);
+	(void)payload;
+	ask_soon(owner);
 }
 
 static const struct pg_conn_events conn_events = {

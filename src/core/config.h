@@ -43,7 +43,7 @@ struct core_options {
 	struct {
 		const char *listen;
 		int64_t header_timeout, body_timeout, idle_timeout, write_timeout; /* us */
-		int64_t command_timeout, max_wait;                                 /* us */
+		int64_t command_timeout, max_wait, cache_ttl;                      /* us */
 		int64_t max_body, max_connections;
 		int64_t max_connections_per_client, rate_limit; /* 0: any number */
 	} http;

@@ -94,6 +94,8 @@ const struct cqrs_option config_options[] = {
            "how long Kafka may take to acknowledge a command, and then 503"),
     NUMBER(DURATION, "http.max_wait", http.max_wait, 1 * S, 10 * MIN, "60s",
            "how long a client may wait for the outcome of a command, whatever it prefers"),
+    NUMBER(DURATION, "http.cache_ttl", http.cache_ttl, 0, 60 * MIN, "5s",
+           "how long an answer about one object may be kept that did not change; 0s: not at all"),
     NUMBER(SIZE, "http.max_body", http.max_body, 1 * KIB, 64 * MIB, "1MiB",
            "size of the body of a request"),
     NUMBER(INTEGER, "http.max_connections", http.max_connections, 1, 1000000, "10000",

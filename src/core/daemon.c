@@ -88,6 +88,19 @@ static bool start_admin(struct daemon *d)
 	return d->admin != NULL;
 }
 
+static bool start_cache(struct daemon *d)
+{
+	d->cache_config = (struct answer_cache_config){
+	    .dsn = d->pool_config.dsn,
+	    .network_timeout_us = d->core->postgres.network_timeout,
+	    .max_bytes = (size_t)d->core->memory / 16,
+	    .ttl_us = d->core->http.cache_ttl,
+	};
+	d->cache = answer_cache_new(d->loop, &d->cache_config, d->metrics);
+	query_bus_use_cache(d->queries, d->cache);
+	return d->cache != NULL;
+}
+
 static bool start_queries(struct daemon *d)
 {
 	const struct core_options *core = d->core;
@@ -108,7 +121,9 @@ static bool start_queries(struct daemon *d)
 	d->queries = query_bus_new(d->loop, d->pool, api_routes(d->api), d->metrics,
 	                           (size_t)core->memory / 16, core->postgres.read.timeout,
 	                           core->http.max_wait);
-	return d->queries && query_modules_start(d->modules, d->queries, daemon_on_module);
+	if (!d->queries || (core->http.cache_ttl && !start_cache(d)))
+		return false;
+	return query_modules_start(d->modules, d->queries, daemon_on_module);
 }
 
 static bool start_http(struct daemon *d)
@@ -194,6 +209,7 @@ static void stop(struct daemon *d)
 	http_server_free(d->http);
 	command_http_free(d->gateway);
 	pg_pool_free(d->pool);
+	answer_cache_free(d->cache);
 	outbox_free(d->outbox);
 	kafka_sink_free(d->sink);
 	admin_dead_letters_free(d->letters);

@@ -51,6 +51,8 @@ struct daemon {
 	struct command_http_config gateway_config;
 	struct command_http *gateway;
 	struct query_bus *queries;
+	struct answer_cache_config cache_config;
+	struct answer_cache *cache;
 	struct http_server_config http_config;
 	struct http_server *http;
 	struct timer *deadline; /* of the draining */

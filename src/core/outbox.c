@@ -34,9 +34,10 @@ static void on_lost(void *owner, struct pg_conn *conn, const struct pg_error *er
 		timer_arm(outbox->timer, 0);
 }
 
-static void on_notify(void *owner, struct pg_conn *conn)
+static void on_notify(void *owner, struct pg_conn *conn, const char *payload)
 {
 	(void)conn;
+	(void)payload;
 	outbox_poke(owner);
 }
 

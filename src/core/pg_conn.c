@@ -253,15 +253,11 @@ static void on_readable(struct pg_conn *conn)
 static void tell_notifications(struct pg_conn *conn)
 {
 	PGnotify *notify;
-	bool any = false;
-	if (!conn->events->on_notify || conn->state != PG_CONN_READY)
-		return;
-	while ((notify = PQnotifies(conn->pg))) {
+	while (conn->events->on_notify && conn->state == PG_CONN_READY &&
+	       (notify = PQnotifies(conn->pg))) {
+		conn->events->on_notify(conn->owner, conn, notify->extra);
 		PQfreemem(notify);
-		any = true;
 	}
-	if (any)
-		conn->events->on_notify(conn->owner, conn);
 }
 
 static void on_io(evutil_socket_t fd, short what, void *arg)

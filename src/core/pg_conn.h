@@ -120,13 +120,13 @@ struct pg_conn_config {
 
 /*
  * Called when the connection becomes ready, and when it is lost or could not
- * be made (`error` says why), after the open requests have ended.  Whose `setup`
- * says LISTEN has on_notify(), which is called once for all NOTIFYs that came at a time.
+ * be made (`error` says why), after the open requests have ended.  Who LISTENs has on_notify(),
+ * which is called for each NOTIFY, and does not free the connection.
  */
 struct pg_conn_events {
 	void (*on_ready)(void *owner, struct pg_conn *conn);
 	void (*on_lost)(void *owner, struct pg_conn *conn, const struct pg_error *error);
-	void (*on_notify)(void *owner, struct pg_conn *conn);
+	void (*on_notify)(void *owner, struct pg_conn *conn, const char *payload);
 };
 
 /* Borrows `config` and `events` for good.  Nothing happens before pg_conn_start(). */

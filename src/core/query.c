@@ -62,6 +62,7 @@ struct query *query_take(struct query_bus *bus, struct http_request *http,
 	q->total = 0;
 	q->next[0] = '\0';
 	q->etag[0] = '\0';
+	q->key.len = 0;
 	answer_clear(&q->rows.answer);
 	answer_clear(&q->count.answer);
 	buf_clear(&q->body);
@@ -233,12 +234,33 @@ static bool put_page_headers(struct query *q)
 }
 
 /* Whether the client has the answer already. */
-static bool put_etag_header(struct query *q)
+static bool put_etag_header(struct http_request *http, const char *etag)
 {
-	const char *known = q->etag[0] ? http_request_header(q->http, "If-None-Match") : NULL;
-	if (q->etag[0])
-		http_respond_header(q->http, "ETag", q->etag);
-	return known && etag_is_named(known, q->etag);
+	const char *known = *etag ? http_request_header(http, "If-None-Match") : NULL;
+	if (*etag)
+		http_respond_header(http, "ETag", etag);
+	return known && etag_is_named(known, etag);
+}
+
+void query_respond_cached(struct http_request *http, const struct cached_answer *answer)
+{
+	http_respond_header(http, "Vary", "Accept");
+	if (put_etag_header(http, answer->etag))
+		http_respond(http, 304, NULL, NULL, 0);
+	else
+		http_respond(http, 200, media_type_content_type(MEDIA_JSON), answer->body,
+		             answer->len);
+}
+
+const char *query_view(const struct query_route *route)
+{
+	return route->def->view ? route->def->view : route->base.module;
+}
+
+static void keep(const struct query *q)
+{
+	answer_cache_keep(q->bus->cache, q->asked, query_view(q->route), q->key.text, q->key.len,
+	                  q->etag, q->body.data, q->body.len);
 }
 
 void query_respond(struct query *q)
@@ -256,8 +278,10 @@ void query_respond(struct query *q)
 	} else if (q->body.failed || !put_page_headers(q)) {
 		query_refuse_memory(q);
 	} else {
+		if (q->key.len)
+			keep(q);
 		http_respond_header(q->http, "Vary", "Accept");
-		if (put_etag_header(q)) {
+		if (put_etag_header(q->http, q->etag)) {
 			http_respond(q->http, 304, NULL, NULL, 0);
 		} else if (q->page.stream) { /* HEAD: as GET would begin */
 			http_stream_begin(q->http, 200, type, NULL, NULL);

@@ -8,6 +8,7 @@
 #define QUERY_H
 
 #include "answer.h"
+#include "answer_cache.h"
 #include "cursor.h"
 #include "etag.h"
 #include "media_type.h"
@@ -52,6 +53,8 @@ struct query {
 	int64_t total;
 	char next[CURSOR_TEXT_MAX]; /* the cursor of the next page; "": there is none */
 	char etag[ETAG_MAX];        /* of the answer; "": it has none */
+	struct param_text key;      /* by which the answer may be kept; len 0: it may not */
+	uint64_t asked;             /* answer_cache_now() */
 	LIST_ENTRY(query) link;
 };
 
@@ -66,6 +69,7 @@ struct query_bus {
 	size_t n_owners;
 	struct lookups *lookups;
 	struct consistency *consistency;
+	struct answer_cache *cache; /* NULL: nothing is kept */
 	LIST_HEAD(query_list, query) busy, idle;
 	int n_idle;
 	int64_t logged_at; /* when a statement's failure was logged last */
@@ -90,6 +94,11 @@ bool query_submit_count(struct query *q);
 void query_write_rows(struct query *q, const PGresult *rows, int first, int n);
 /* All statements are done, and well. */
 void query_respond(struct query *q);
+
+/* What is kept of an earlier one. */
+void query_respond_cached(struct http_request *http, const struct cached_answer *answer);
+/* What its route and Consistency-Token wait for. */
+const char *query_view(const struct query_route *route);
 
 /* The response is complete or nobody waits for it: what still runs is not needed. */
 void query_finish(struct query *q);

@@ -94,6 +94,36 @@ static bool ask(struct query *q)
 	return decide(q) && query_submit_rows(q) && (!q->page.counted || query_submit_count(q));
 }
 
+/* The key by which the answer to a request may be kept, as who changes the object writes it. */
+static struct param_text cache_key(const struct query_route *route, struct http_request *http,
+                                   const struct param_text *path, enum media_type media)
+{
+	static const struct param_text none = {"", 0};
+	if (!route->def->cached || media != MEDIA_JSON || *http_request_query(http))
+		return none;
+	for (size_t i = 0; i < path->len; i++)
+		if (route->def->params[0].type == CQRS_PARAM_UUID && path->text[i] >= 'A' &&
+		    path->text[i] <= 'F')
+			return none;
+	/* A number has one spelling only without zeros in front. */
+	bool is_number = route->def->params[0].type == CQRS_PARAM_INTEGER;
+	return is_number && (*path->text < '1' || *path->text > '9') ? none : *path;
+}
+
+/* True: it is answered. */
+static bool answer_from_cache(struct query_bus *bus, const struct query_route *route,
+                              struct http_request *http, const struct param_text *key)
+{
+	/* Who waited for a change must not miss it for the sake of a notification. */
+	if (!key->len || http_request_header(http, "Consistency-Token"))
+		return false;
+	const struct cached_answer *kept =
+	    answer_cache_find(bus->cache, query_view(route), key->text, key->len);
+	if (kept)
+		query_respond_cached(http, kept);
+	return kept;
+}
+
 /* A route_handle_fn: of a request that need not wait for what others have written. */
 static void answer(const struct route *base, struct http_request *http,
                    const struct param_text *path)
@@ -108,12 +138,20 @@ static void answer(const struct route *base, struct http_request *http,
 		    "text/csv: name one of them in Accept, or leave it out");
 		return;
 	}
+	struct param_text key = {"", 0};
+	if (bus->cache)
+		key = cache_key(route, http, path, media);
+	if (answer_from_cache(bus, route, http, &key))
+		return;
 	struct query *q = query_take(bus, http, route);
 	if (!q) {
 		http_respond_no_memory(http);
 		return;
 	}
 	q->media = media;
+	q->key = key;
+	if (key.len)
+		q->asked = answer_cache_now(bus->cache);
 	if (understand(q, path) && ask(q))
 		http_request_on_gone(http, query_on_gone, q);
 	query_let_go(q);
@@ -125,8 +163,7 @@ static void handle(const struct route *base, struct http_request *http,
 {
 	const struct query_route *route = (const struct query_route *)base;
 	struct query_bus *bus = ((const struct owner *)route->owner)->bus;
-	const char *view = route->def->view ? route->def->view : base->module;
-	if (!consistency_wait(bus->consistency, base, http, path, view, answer))
+	if (!consistency_wait(bus->consistency, base, http, path, query_view(route), answer))
 		answer(base, http, path);
 }
 
@@ -160,6 +197,11 @@ struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct 
 	bus->aborted = metrics_counter(metrics, "cqrsd_query_streams_aborted_total", "",
 	                               "Streamed answers cut short because of an error");
 	return bus;
+}
+
+void query_bus_use_cache(struct query_bus *bus, struct answer_cache *cache)
+{
+	bus->cache = cache;
 }
 
 void query_bus_free(struct query_bus *bus)

@@ -10,6 +10,7 @@
 #ifndef QUERY_BUS_H
 #define QUERY_BUS_H
 
+#include "answer_cache.h"
 #include "loop.h"
 #include "metrics.h"
 #include "pg_pool.h"
@@ -27,6 +28,8 @@ struct query_bus;
 struct query_bus *query_bus_new(struct loop *loop, struct pg_pool *pool, struct route_table *routes,
                                 struct metrics *metrics, size_t max_response_bytes,
                                 int64_t timeout_us, int64_t max_wait_us);
+/* Answers of routes that say so are kept there; borrowed for good. */
+void query_bus_use_cache(struct query_bus *bus, struct answer_cache *cache);
 void query_bus_free(struct query_bus *bus);
 
 /*

@@ -53,6 +53,10 @@ static bool check(struct query_route *route, struct buf *error)
 		           CQRS_KEY_MAX);
 		return false;
 	}
+	if (def->cached && (!def->one || !def->params || !def->params[0].name || def->params[1].name)) {
+		buf_puts(error, "what is kept is one object, by its only parameter");
+		return false;
+	}
 	return route_compile(&route->base, def->path, def->params,
 	                     keys ? PARAM_N_CORE : PARAM_TIME_FORMAT + 1, error) &&
 	       check_lookup(route, error);

@@ -96,11 +96,13 @@ class Products:
 @pytest.fixture(scope="module")
 def products(module_cqrsd, module_database, kafka, unique):
     topics = {name: unique(f"product_{name}") for name in NAMES}
-    for topic in topics.values():
+    progress = unique("progress")
+    for topic in (*topics.values(), progress):
         kafka.create(topic)
     events = {name: topics[name] for name in ("created", "updated", "deleted")}
     daemon = module_cqrsd({
-        "kafka": {"brokers": kafka.address, "group": unique("group"), "session_timeout": "6s"},
+        "kafka": {"brokers": kafka.address, "group": unique("group"), "session_timeout": "6s",
+                  "progress": progress},
         "postgres": {"dsn": module_database.dsn, "migrate": "auto"},
         "commands": {"product": {"topics": topics, "reorder_wait": f"{REORDER_WAIT_S}s"},
                      "product_view": {"topics": events}},
