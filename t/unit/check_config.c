@@ -272,7 +272,7 @@ START_TEST(suggests_names_of_its_own_at_the_top)
 	                 "1:1: unknown option \"command\", did you mean \"commands\"?\n");
 	ck_assert_str_eq(complain("kafka: { commands: {} }\n"),
 	                 "1:10: unknown option \"commands\", known here: brokers, group, start, "
-	                 "on_gap, session_timeout, properties\n");
+	                 "on_gap, session_timeout, progress, properties\n");
 }
 END_TEST
 

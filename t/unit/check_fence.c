@@ -4,8 +4,7 @@
 
 #include "batches.h"
 #include "dead_letter.h"
-#include "pg_server.h"
-#include "schema.h"
+#include "core_schema.h"
 
 static struct dead_letter letters[] = {{.id = 1, .part_index = -1}, {.id = 2, .part_index = -1}};
 static struct cqrs_batch *batch;
@@ -27,8 +26,7 @@ static void setup(void)
 	pg = PQconnectdb(pg_server_dsn);
 	exec("SET client_min_messages = warning; DROP SCHEMA IF EXISTS cqrs CASCADE;"
 	     "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE SCHEMA cqrs");
-	for (const struct schema_file *file = schema_files; file->number; file++)
-		exec(file->text);
+	core_schema(pg);
 	exec("INSERT INTO cqrs.offsets VALUES ('g''', 't', 0, 10), ('g''', 't', 1, 10),"
 	     "('g''', 'it''s', 7, 10)");
 	exec("INSERT INTO cqrs.dead_letters (consumer_group, topic, partition, \"offset\", reason)"

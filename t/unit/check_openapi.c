@@ -95,9 +95,9 @@ START_TEST(describes_every_parameter)
 	         "{\"name\":\"width\",\"in\":\"query\",\"required\":false,\"description\":"
 	         "\"a duration from 1ms to 1d, as in 30m\",\"schema\":{\"type\":\"string\","
 	         "\"default\":\"30m\"}}");
-	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 11);
+	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 13);
 	get = operation(doc, "/api/v1/thing");
-	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 1);
+	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 3);
 	json_decref(doc);
 }
 END_TEST

@@ -208,7 +208,7 @@ static void expect_told(const char *text)
 {
 	rd_kafka_message_t *told = next_event();
 	ck_assert_ptr_nonnull(told);
-	ck_assert_msg(told->len >= strlen(text) && !memcmp(told->payload, text, told->len),
+	ck_assert_msg(told->len >= strlen(text) && !memcmp(told->payload, text, strlen(text)),
 	              "told is %.*s, not %s", (int)told->len, (char *)told->payload, text);
 	rd_kafka_message_destroy(told);
 }

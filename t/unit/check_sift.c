@@ -3,8 +3,7 @@
  * What cqrs.sift() of sql/ takes out is what PostgreSQL refuses, row by row, and
  * it says the same about it.
  */
-#include "pg_server.h"
-#include "schema.h"
+#include "core_schema.h"
 
 #include <check.h>
 
@@ -51,8 +50,7 @@ static void setup(void)
 	pg = PQconnectdb(pg_server_dsn);
 	exec("SET client_min_messages = warning; DROP SCHEMA IF EXISTS cqrs CASCADE;"
 	     "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE SCHEMA cqrs");
-	for (const struct schema_file *file = schema_files; file->number; file++)
-		exec(file->text);
+	core_schema(pg);
 	exec(truth);
 }
 
