@@ -52,6 +52,18 @@ class AtMost(NamedTuple):
         return cqrsd <= self.most
 
 
+class AtLeast(NamedTuple):
+    """Without a reference."""
+
+    least: float
+
+    def __str__(self):
+        return f"≥ {self.least:g}"
+
+    def is_met(self, _, cqrsd):
+        return cqrsd >= self.least
+
+
 class Figure(NamedTuple):
     name: str
     unit: str

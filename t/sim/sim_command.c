@@ -38,8 +38,7 @@ enum step sql_notify(struct session *session, char *sql)
 {
 	static const char *const names[] = {"pg_notify"};
 	PGresult *result = sql_rows(1, names);
-	(void)sql;
-	session->notified = true;
+	session->notified |= strstr(sql, "'cqrs_outcomes'") != NULL;
 	sql_set_text(result, 0, 0, "");
 	return sql_answer(session, result);
 }

@@ -92,6 +92,7 @@ static const struct {
     {"SELECT cqrs.evict(", sql_evict, false},
     {SQL_READ_OFFSETS, sql_read_offsets, false},
     {"SELECT to_char(since AT TIME ZONE 'UTC', ", sql_record_gap, false},
+    {"CALL cqrs.register_view(", run_nothing, false},
     {"UPDATE cqrs.gaps g SET to_offset = o.next_offset", run_nothing, false},
     {"INSERT INTO cqrs.offsets (", sql_add_offsets, false},
     {"COPY ", sql_copy, false},
@@ -100,7 +101,7 @@ static const struct {
     {"SELECT * FROM cqrs.sift(", sql_sift, false},
     {"SELECT * FROM cqrs.duplicates(", sql_duplicates, false},
     {"SELECT u.n AS cqrs_known FROM unnest(", sql_known, false},
-    {"SELECT pg_notify('cqrs_outcomes', '')", sql_notify, false},
+    {"SELECT pg_notify('", sql_notify, false},
     {"SELECT ", sql_staged, false},
 };
 
