@@ -53,7 +53,8 @@ static bool check(struct query_route *route, struct buf *error)
 		           CQRS_KEY_MAX);
 		return false;
 	}
-	if (def->cached && (!def->one || !def->params || !def->params[0].name || def->params[1].name)) {
+	if (def->cached &&
+	    (!def->one || !def->params || !def->params[0].name || def->params[1].name)) {
 		buf_puts(error, "what is kept is one object, by its only parameter");
 		return false;
 	}

@@ -3,6 +3,7 @@
  */
 #include "injection.h"
 
+#include "../../src/modules/sensor/sensor_http.h"
 #include "../unit/pg_server.h"
 #include "api.h"
 #include "broker.h"
@@ -61,7 +62,7 @@ static struct client client;
 
 static bool add_routes(struct service *s)
 {
-	static int self;
+	static struct sensor_http self = {.readings = TOPIC, .sensors = TOPIC};
 	const char *error;
 	struct buf errors = BUF_INIT;
 	struct cqrs_setup *setup = command_bus_setup(s->bus, &module);
@@ -69,6 +70,7 @@ static bool add_routes(struct service *s)
 		return false;
 	cqrs_setup_topic(setup, TOPIC, handle);
 	cqrs_setup_route(setup, &route);
+	sensor_http_setup(setup);
 	bool ok = command_bus_add(s->bus, setup, &self, &error) &&
 	          command_http_add_routes(s->commands, s->bus, api_routes(s->api), &errors);
 	buf_release(&errors);
@@ -137,15 +139,21 @@ static bool expect(struct service *s, const char *request, const char *status, c
 	return false;
 }
 
-static bool expect_post(struct service *s, const char *headers, const char *body,
+static bool expect_send(struct service *s, const char *to, const char *headers, const char *body,
                         const char *status, const char *text)
 {
 	char request[600];
 	snprintf(request, sizeof request,
-	         "POST /api/v1/things HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+	         "%s HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
 	         "Content-Length: %zu\r\n%s\r\n%s",
-	         strlen(body), headers, body);
+	         to, strlen(body), headers, body);
 	return expect(s, request, status, text);
+}
+
+static bool expect_post(struct service *s, const char *headers, const char *body,
+                        const char *status, const char *text)
+{
+	return expect_send(s, "POST /api/v1/things", headers, body, status, text);
 }
 
 /* Somebody else has applied it. */
@@ -172,7 +180,9 @@ static bool are_all_right(struct service *s)
 	apply(id);
 	snprintf(request, sizeof request, "GET /api/v1/commands/%s HTTP/1.1\r\nHost: h\r\n\r\n",
 	         id);
-	return expect_post(s, wait, "{\"n\": 1}", "201", "{\"a\": 1}") &&
+	return expect_send(s, "PUT /api/v1/sensors/7", "", "{\"type\": \"a\"}", "200",
+	                   "Consistency-Token: ") &&
+	       expect_post(s, wait, "{\"n\": 1}", "201", "{\"a\": 1}") &&
 	       expect_post(s, key, "{\"n\": 2}", "422", "idempotency_key_reused") &&
 	       expect(s, request, "200", "\"state\":\"applied\"");
 }

@@ -3,15 +3,19 @@
 #include "injection.h"
 
 #include "../unit/pg_server.h"
+#include "answer_cache.h"
 #include "api.h"
 #include "client.h"
 #include "http_server.h"
 #include "query_bus.h"
+#include "schema.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
-#define TIMEOUT_US 3000000
+#define TIMEOUT_US  3000000
+#define MAX_WAIT_US 100000
+#define TRIES       30 /* until all that was lost is connected again */
 
 /* ---- a module ---- */
 
@@ -24,7 +28,7 @@ static const struct cqrs_param n_params[] = {
     {.name = "order", .type = CQRS_PARAM_CHOICE, .choices = "n|-n", .initial = "n"},
     {.name = NULL}};
 static const struct cqrs_param id_params[] = {
-    {.name = "n", .type = CQRS_PARAM_INTEGER, .min = 0, .max = 100}, {.name = NULL}};
+    {.name = "n", .type = CQRS_PARAM_INTEGER, .min = 0, .max = INT32_MAX}, {.name = NULL}};
 static const char *const key[] = {"n", "t", NULL};
 
 static void numbers(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
@@ -91,6 +95,12 @@ static void no_table(void *self, const struct cqrs_request *req, struct cqrs_ans
 	cqrs_sql(ans, "SELECT * FROM no_such_table");
 }
 
+static void thing(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
+{
+	(void)self;
+	cqrs_sql_bind(ans, "SELECT n, seen FROM thing WHERE n = $?", cqrs_param(req, "n"), 1);
+}
+
 static const struct cqrs_route routes[] = {
     {.path = "/numbers", .summary = "s", .params = n_params, .query = numbers, .key = key},
     {.path = "/squares", .summary = "s", .params = n_params, .query = numbers, .row = put_square},
@@ -101,6 +111,13 @@ static const struct cqrs_route routes[] = {
      .query = several,
      .one = true,
      .lookup = "n"},
+    {.path = "/things/{n}",
+     .summary = "s",
+     .params = id_params,
+     .query = thing,
+     .one = true,
+     .view = "things",
+     .cached = true},
     {.path = "/refuses", .summary = "s", .query = refuses},
     {.path = "/no-table", .summary = "s", .query = no_table},
 };
@@ -113,6 +130,7 @@ struct service {
 	struct health *health;
 	struct pg_pool *pool;
 	struct api *api;
+	struct answer_cache *cache;
 	struct query_bus *bus;
 	struct http_server *server;
 };
@@ -142,16 +160,22 @@ static bool begin(struct service *s)
 	                                               .write_timeout_us = 60000000,
 	                                               .max_body = 1000,
 	                                               .max_connections = 10};
-	pool.dsn = pg_server_dsn;
+	static struct answer_cache_config cache = {
+	    .network_timeout_us = TIMEOUT_US, .max_bytes = 10000, .ttl_us = INT64_C(3600000000)};
+	pool.dsn = cache.dsn = pg_server_dsn;
 	s->loop = loop_new();
 	s->metrics = s->loop ? metrics_new() : NULL;
 	s->health = s->metrics ? health_new(s->loop) : NULL;
 	s->pool = s->health ? pg_pool_new(s->loop, &pool, s->metrics, s->health) : NULL;
 	s->api = s->pool ? api_new() : NULL;
 	s->bus = s->api ? query_bus_new(s->loop, s->pool, api_routes(s->api), s->metrics, 100000,
-	                                TIMEOUT_US, TIMEOUT_US)
+	                                TIMEOUT_US, MAX_WAIT_US)
 	                : NULL;
-	if (s->bus && add_routes(s))
+	s->cache = s->bus ? answer_cache_new(s->loop, &cache, s->metrics) : NULL;
+	if (!s->cache)
+		return false;
+	query_bus_use_cache(s->bus, s->cache);
+	if (add_routes(s))
 		s->server = http_server_new(s->loop, &http, s->metrics, api_handle, s->api);
 	/* A listener that does not know its own address says "?", and listens. */
 	return s->server && !strchr(http_server_address(s->server), '?');
@@ -162,25 +186,34 @@ static void end(struct service *s)
 	http_server_free(s->server);
 	pg_pool_free(s->pool);
 	query_bus_free(s->bus);
+	answer_cache_free(s->cache);
 	api_free(s->api);
 	health_free(s->health);
 	metrics_free(s->metrics);
 	loop_free(s->loop);
 }
 
-/* True: answered with this status.  What is answered with 200 is the same each time. */
+/* True: answered with this status, in client.answer.  `headers` each end a line. */
+static bool is_answered(struct service *s, const char *status, const char *target,
+                        const char *headers)
+{
+	char request[500];
+	snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n", target, headers);
+	if (client_ask(&client, s->loop, http_server_address(s->server), request) &&
+	    strncmp(client.answer + 9, status, 3) == 0)
+		return true;
+	client_must_be_refused(&client);
+	return false;
+}
+
+/* What is answered with 200 is the same each time. */
 static bool ask(struct service *s, int which, const char *status, const char *target,
                 const char *accept)
 {
-	char request[500];
-	snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\nAccept: %s\r\n\r\n",
-	         target, accept);
-	bool ok = client_ask(&client, s->loop, http_server_address(s->server), request) &&
-	          strncmp(client.answer + 9, status, 3) == 0;
-	if (!ok) {
-		client_must_be_refused(&client);
+	char header[100];
+	snprintf(header, sizeof header, "Accept: %s\r\n", accept);
+	if (!is_answered(s, status, target, header))
 		return false;
-	}
 	const char *body = client_body(&client);
 	MUST(*status != '2' || injection_is_same(which, body, strlen(body)));
 	return true;
@@ -245,15 +278,91 @@ static bool shows_its_documents(void)
 	return ok;
 }
 
+/* ---- what is kept, and what has to be waited for ---- */
+
+static bool is_answered_about_thing(struct service *s, const char *status, const char *headers)
+{
+	char target[60];
+	snprintf(target, sizeof target, "/api/v1/things/%d", (int)getpid());
+	return is_answered(s, status, target, headers);
+}
+
+/* Each process has one of its own, which becomes what it never was before. */
+static void change_thing(char is[20])
+{
+	static int number;
+	char sql[300];
+	snprintf(is, 20, ":%d}", ++number);
+	snprintf(sql, sizeof sql,
+	         "INSERT INTO thing VALUES (%d, %d) ON CONFLICT (n) DO UPDATE SET seen = %d;"
+	         "SELECT pg_notify('cqrs_changed', 'things:%d')",
+	         (int)getpid(), number, number, (int)getpid());
+	pg_server_exec(sql);
+}
+
+static bool is_over(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* An answer may be older by the notification that is on its way, but not the next. */
+static bool keeps_no_old_one(struct service *s)
+{
+	char is[20];
+	change_thing(is);
+	bool ok = is_answered_about_thing(s, "200", "");
+	change_thing(is);
+	turn_until(s->loop, is_over, NULL, 20000);
+	for (int i = 0; ok && i < 2; i++)
+		ok = is_answered_about_thing(s, "200", "") &&
+		     strstr(client_body(&client), is) != NULL;
+	return ok;
+}
+
+static bool waits_for_its_token(struct service *s)
+{
+	char is[20];
+	change_thing(is);
+	if (!is_answered_about_thing(s, "200", "Consistency-Token: things:0@9\r\n"))
+		return false;
+	MUST(strstr(client_body(&client), is));
+	return is_answered_about_thing(s, "503", "Consistency-Token: things:0@10\r\n") &&
+	       is_answered_about_thing(
+	           s, "200", "Consistency-Token: things:0@10\r\nPrefer: handling=lenient\r\n");
+}
+
+static bool is_true_to_the_view(void)
+{
+	struct service s = {.loop = NULL};
+	bool ok = begin(&s);
+	if (ok) {
+		ok = keeps_no_old_one(&s) & waits_for_its_token(&s);
+		injection_end();
+		for (int tries = 0; !keeps_no_old_one(&s) || !waits_for_its_token(&s); tries++)
+			MUST(tries < TRIES);
+	}
+	end(&s);
+	return ok;
+}
+
 /* ---- the server ---- */
 
 static void start(void)
 {
 	pg_server_start("inject_query");
+	pg_server_exec("CREATE SCHEMA cqrs");
+	for (const struct schema_file *file = schema_files; file->number; file++)
+		pg_server_exec(file->text);
+	pg_server_exec("CREATE TABLE thing (n integer PRIMARY KEY, seen integer);"
+	               "INSERT INTO cqrs.views VALUES ('things', 'things', 'g', false);"
+	               "INSERT INTO cqrs.offsets (consumer_group, topic, partition, next_offset) "
+	               "VALUES ('g', 'things', 0, 10)");
 }
 
 static const struct injection_scenario scenarios[] = {
     {.name = "answers", .run = answers, .jobs = 4, .every = 23},
+    {.name = "is true to the view", .run = is_true_to_the_view, .jobs = 4, .every = 7},
     {.name = "shows its documents", .run = shows_its_documents, .jobs = 4, .every = 3},
     {.name = NULL},
 };

@@ -3,8 +3,8 @@
 #include "fence.h"
 
 #include "batches.h"
-#include "dead_letter.h"
 #include "core_schema.h"
+#include "dead_letter.h"
 
 static struct dead_letter letters[] = {{.id = 1, .part_index = -1}, {.id = 2, .part_index = -1}};
 static struct cqrs_batch *batch;
