@@ -313,6 +313,14 @@ bool command_bus_projects(const struct command_bus *bus)
 	return bus->projects;
 }
 
+bool command_bus_publishes(const struct command_bus *bus)
+{
+	bool any = false;
+	for (int i = 0; i < bus->n_modules; i++)
+		any |= bus->modules[i].publishes;
+	return any;
+}
+
 void command_bus_use_embedded(struct command_bus *bus, const char *brokers)
 {
 	bus->source_config.brokers = brokers;

@@ -60,6 +60,8 @@ bool command_bus_add(struct command_bus *bus, struct cqrs_setup *setup, void *se
 const char *const *command_bus_topics(const struct command_bus *bus, int *n);
 /* Whether one of them has tables that are made of events. */
 bool command_bus_projects(const struct command_bus *bus);
+/* Whether one of them has said that it publishes events. */
+bool command_bus_publishes(const struct command_bus *bus);
 /* The tables that they have declared, counted from 0; NULL behind the last. */
 const struct cqrs_table_def *command_bus_table(const struct command_bus *bus, int i);
 /* The next HTTP route that they have declared, which is the caller's then; NULL: no more. */

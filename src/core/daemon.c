@@ -175,7 +175,7 @@ static void on_schema(void *owner, const struct schema_outcome *outcome)
 		loop_stop(d->loop);
 		return;
 	}
-	outbox_start(d->outbox);
+	outbox_start(d->outbox, command_bus_publishes(d->commands));
 }
 
 static bool start_schema(struct daemon *d)

@@ -134,8 +134,9 @@ void outbox_free(struct outbox *outbox)
 	free(outbox);
 }
 
-void outbox_start(struct outbox *outbox)
+void outbox_start(struct outbox *outbox, bool publishes)
 {
+	outbox->publishes = publishes;
 	outbox->health = health_add(outbox->checks, "outbox");
 	open_connection(outbox);
 }

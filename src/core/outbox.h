@@ -40,10 +40,11 @@ struct outbox *outbox_new(struct loop *loop, const char *dsn, int64_t network_ti
 void outbox_free(struct outbox *outbox);
 
 /*
- * Looks for rows left over from an earlier life.  Without any the connection is
- * closed again until the first poke: who never publishes pays for none.
+ * Looks for rows that nobody has sent.  Who `publishes` goes on doing so, as the process that
+ * wrote a row may die before it is sent; another closes its connection until the first poke:
+ * who never publishes pays for none.
  */
-void outbox_start(struct outbox *outbox);
+void outbox_start(struct outbox *outbox, bool publishes);
 /* A transaction with events was committed: send them now.  A loop_fn; `outbox` is the outbox. */
 void outbox_poke(void *outbox);
 

@@ -37,7 +37,7 @@ struct outbox {
 	struct metric *relayed, *failed;
 	struct timer *timer;
 	enum outbox_state state;
-	bool publishes;  /* was poked once: stay connected */
+	bool publishes;  /* or was poked once: stay connected */
 	bool is_poked;   /* since the last read began */
 	bool has_lock;   /* of the connection at hand */
 	bool has_rows;   /* the last read found some */

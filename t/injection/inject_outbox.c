@@ -72,7 +72,7 @@ static bool relays(void)
 	               " ('" TOPIC "', 'k', NULL, 'two'), ('" TOPIC "', NULL, NULL, 'three')");
 	bool ok = begin(&r);
 	if (ok) {
-		outbox_start(r.outbox);
+		outbox_start(r.outbox, false);
 		outbox_poke(r.outbox);
 		must_happen(r.loop, is_empty, NULL);
 		outbox_drain(r.outbox, on_drained, &r);

@@ -123,7 +123,7 @@ START_TEST(sends_what_an_earlier_life_left_and_then_lets_go)
 {
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, key, headers, payload) VALUES "
 	               "('events', 'k', '{\"a\": \"b\"}', '{\"n\": 1}')");
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	run_until_empty();
 	rd_kafka_message_t *event = next_event();
 	rd_kafka_headers_t *headers;
@@ -150,7 +150,7 @@ START_TEST(keeps_the_order_of_a_key)
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, key, payload) SELECT 'events', "
 	               "convert_to((i % 4)::text, 'UTF8'), convert_to(i::text, 'UTF8') "
 	               "FROM generate_series(1, 2000) AS i");
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	run_until_empty();
 	for (int i = 0; i < 2000; i++) {
@@ -170,7 +170,7 @@ END_TEST
 
 START_TEST(sends_at_once_when_poked)
 {
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	run_for(500000);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
@@ -182,7 +182,7 @@ END_TEST
 
 START_TEST(opens_again_when_poked_later)
 {
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	run_for(500000);
 	ck_assert_int_eq(pg_server_number(CONNECTIONS), 0);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
@@ -193,7 +193,7 @@ END_TEST
 
 START_TEST(is_woken_by_others)
 {
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	run_for(500000);
 	pg_server_exec("BEGIN; INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x');"
@@ -222,7 +222,7 @@ START_TEST(tells_how_far_events_have_come)
 	               "('w', 'others', 'g', false);"
 	               "INSERT INTO cqrs.offsets VALUES ('g', 'commands', 2, 18), "
 	               "('g', 'others', 0, 7), ('h', 'commands', 0, 9)");
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	run_for(1000000);
 	expect_told("{\"commands\":[[\"commands\", 2, 18]],\"requires\":[]}");
@@ -254,7 +254,7 @@ START_TEST(tells_it_while_more_comes)
 	               "INSERT INTO cqrs.offsets VALUES ('g', 'commands', 2, 18);"
 	               "INSERT INTO cqrs.outbox (topic, key, payload) SELECT 'events', 'k', 'x' "
 	               "FROM generate_series(1, 20000) AS i");
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	while (rows() == 20000)
 		run_for(1000);
@@ -271,8 +271,7 @@ END_TEST
 
 START_TEST(finds_what_others_wrote_without_a_poke)
 {
-	outbox_start(outbox);
-	outbox_poke(outbox);
+	outbox_start(outbox, true);
 	run_for(300000);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
 	run_until_empty();
@@ -283,8 +282,8 @@ START_TEST(one_of_two_relays)
 {
 	struct outbox *other =
 	    outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", sink, metrics, health);
-	outbox_start(outbox);
-	outbox_start(other);
+	outbox_start(outbox, false);
+	outbox_start(other, false);
 	outbox_poke(outbox);
 	outbox_poke(other);
 	run_for(500000);
@@ -309,7 +308,7 @@ START_TEST(waits_while_another_process_has_the_lock)
 	PGconn *other = PQconnectdb(pg_server_dsn);
 	PQclear(PQexec(other, "SELECT pg_advisory_lock(1668379251, 2)"));
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	run_for(1500000);
 	ck_assert_int_eq(rows(), 1);
@@ -321,7 +320,7 @@ END_TEST
 
 START_TEST(survives_a_lost_connection)
 {
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	run_for(300000);
 	pg_server_exec("SELECT pg_terminate_backend(pid) FROM pg_locks "
@@ -338,7 +337,7 @@ START_TEST(keeps_what_kafka_does_not_take_and_tells)
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, key, payload) VALUES "
 	               "('events', 'k', convert_to(repeat('x', 2000000), 'UTF8')), "
 	               "('events', 'k', 'behind it'), ('events', 'other', 'free to go')");
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	run_for(1000000);
 	ck_assert(!health_is_ready(health));
@@ -358,7 +357,7 @@ START_TEST(a_sink_that_is_freed_late_finds_no_dead_batch)
 	struct outbox *other =
 	    outbox_new(loop, pg_server_dsn, 0, "cqrs.progress", stuck, metrics, health);
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) VALUES ('events', 'x')");
-	outbox_start(other);
+	outbox_start(other, false);
 	for (int i = 0; i < 100 && !kafka_sink_in_flight(stuck); i++)
 		run_for(20000);
 	ck_assert_int_eq(kafka_sink_in_flight(stuck), 1);
@@ -373,7 +372,7 @@ START_TEST(drains_what_it_has_begun)
 	bool idle = false;
 	pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) SELECT 'events', 'x' "
 	               "FROM generate_series(1, 400)");
-	outbox_start(outbox);
+	outbox_start(outbox, false);
 	outbox_poke(outbox);
 	for (int i = 0; i < 1000 && !kafka_sink_in_flight(sink); i++)
 		run_for(1000);
