@@ -23,7 +23,7 @@ struct outbox_batch;
 	"SELECT id, topic, key, headers::text, payload FROM ("                       \
 	" SELECT *, sum(octet_length(payload)::bigint) OVER (ORDER BY id)"           \
 	"  - octet_length(payload) AS before"                                        \
-	" FROM (SELECT * FROM cqrs.outbox ORDER BY id LIMIT 500) AS first) AS sized" \
+	" FROM (SELECT * FROM cqrs.outbox ORDER BY id LIMIT 2000) AS first) AS sized" \
 	" WHERE before < 4194304 ORDER BY id"
 
 /*
