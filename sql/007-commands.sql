@@ -46,23 +46,27 @@ BEGIN
 END
 $$;
 
--- An event into the outbox, for the functions that decide.  `headers` are an
+-- An event into the outbox, for the functions that decide; its id.  `headers` are an
 -- object of strings.
-CREATE FUNCTION cqrs.publish(topic text, key text, headers jsonb, value text) RETURNS void
+CREATE FUNCTION cqrs.publish(topic text, key text, headers jsonb, value text) RETURNS bigint
 LANGUAGE plpgsql AS $$
+DECLARE
+    event_id bigint;
 BEGIN
     IF octet_length(value) + coalesce(octet_length(key), 0) > 900000 THEN
         RAISE EXCEPTION 'the event for % has more than 900000 bytes', topic USING ERRCODE = 'program_limit_exceeded';
     END IF;
     INSERT INTO cqrs.outbox (topic, key, headers, payload)
-    VALUES (topic, convert_to(key, 'UTF8'), headers, convert_to(value, 'UTF8'));
+    VALUES (topic, convert_to(key, 'UTF8'), headers, convert_to(value, 'UTF8'))
+    RETURNING id INTO event_id;
+    RETURN event_id;
 END
 $$;
 
-CREATE FUNCTION cqrs.publish(topic text, key text, headers jsonb, value jsonb) RETURNS void
+CREATE FUNCTION cqrs.publish(topic text, key text, headers jsonb, value jsonb) RETURNS bigint
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM cqrs.publish(topic, key, headers, value::text);
+    RETURN cqrs.publish(topic, key, headers, value::text);
 END
 $$;
 

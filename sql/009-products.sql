@@ -9,6 +9,7 @@ CREATE SCHEMA product_view;
 CREATE DOMAIN products.name AS text CHECK (char_length(value) BETWEEN 1 AND 250);
 CREATE DOMAIN products.description AS text CHECK (char_length(value) BETWEEN 1 AND 5000);
 CREATE DOMAIN products.price AS numeric CHECK (value >= 0 AND value < 1e15 AND scale(value) <= 2);
+CREATE DOMAIN products.version AS bigint CHECK (value >= 0);
 
 -- ---- the write model ----
 
@@ -17,16 +18,15 @@ CREATE TABLE products.product (
     name products.name,
     description products.description,
     price products.price,
-    version bigint NOT NULL CHECK (version >= 0),
+    version products.version NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     deleted boolean NOT NULL DEFAULT false,
-    CHECK (CASE WHEN deleted THEN num_nonnulls(name, description, price) = 0
-           ELSE num_nulls(name, description, price) = 0 AND version > 0 END)
+    CHECK ((name IS NULL) = deleted AND (description IS NULL) = deleted AND (price IS NULL) = deleted
+        AND (deleted OR version > 0))
 ) WITH (fillfactor = 90);
 COMMENT ON TABLE products.product IS 'What commands are decided by; deleted ones stay, so that versions go on';
 COMMENT ON COLUMN products.product.version IS '1, 2, 3, … without a gap; 0: commands wait for it to be created';
-CREATE INDEX product_awaited ON products.product (id) WHERE version = 0;
 
 CREATE TABLE products.aside (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -54,7 +54,9 @@ CREATE INDEX aside_due ON products.aside (due_at);
 
 -- RFC 3339 in UTC with no, three or six digits of fraction, as the daemon writes it.
 CREATE FUNCTION products.time_text(t timestamptz) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT regexp_replace(to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '(\.000)?000$', '') || 'Z'
+    SELECT to_char(t AT TIME ZONE 'UTC', CASE t WHEN date_trunc('second', t) THEN 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
+        WHEN date_trunc('milliseconds', t) THEN 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+        ELSE 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' END)
 $$;
 
 -- What the event of a change says; a deleted product has no more than its version.
@@ -86,6 +88,7 @@ CREATE FUNCTION products.apply(
 DECLARE
     p products.product;
     event json;
+    event_id bigint;
 BEGIN
     IF command = 'create' THEN
         RETURN products.make(id, name, description, price, event_topic, event_headers);
@@ -107,7 +110,7 @@ BEGIN
     END IF;
     IF FOUND THEN
         event := products.event(p);
-        PERFORM cqrs.publish(event_topic, id::text, event_headers, event::text);
+        event_id := cqrs.publish(event_topic, id::text, event_headers, event::text);
         RETURN (200, NULL, CASE WHEN NOT p.deleted THEN event END)::cqrs.outcome;
     END IF;
     SELECT * INTO p FROM products.product o WHERE o.id = apply.id AND NOT o.deleted;
@@ -126,28 +129,35 @@ CREATE FUNCTION products.make(
 ) RETURNS cqrs.outcome LANGUAGE plpgsql AS $$
 DECLARE
     p products.product;
+    is_new boolean;
+    event_id bigint;
 BEGIN
     LOOP
         INSERT INTO products.product AS o (id, name, description, price, version, created_at, updated_at)
         VALUES (make.id, make.name, make.description, make.price, 1, now(), now())
-        ON CONFLICT ON CONSTRAINT product_pkey DO UPDATE
-        SET name = excluded.name, description = excluded.description, price = excluded.price, deleted = false,
+        ON CONFLICT ON CONSTRAINT product_pkey DO NOTHING
+        RETURNING o.* INTO p;
+        is_new := FOUND;
+        EXIT WHEN is_new;
+        UPDATE products.product AS o
+        SET name = make.name, description = make.description, price = make.price, deleted = false,
             version = o.version + 1, created_at = greatest(o.updated_at, now()),
             updated_at = greatest(o.updated_at, now())
-        WHERE o.deleted
+        WHERE o.id = make.id AND o.deleted
         RETURNING o.* INTO p;
         EXIT WHEN FOUND;
-        -- Somebody else's is not gone again, as it has a version.
-        SELECT * INTO STRICT p FROM products.product o WHERE o.id = make.id;
-        IF p.deleted THEN
-            CONTINUE;
-        ELSIF p.name = make.name AND p.description = make.description AND p.price = make.price THEN
+        SELECT * INTO p FROM products.product o WHERE o.id = make.id;
+        -- Or it was deleted meanwhile, or nobody waits for it any more.
+        IF p.name = make.name AND p.description = make.description AND p.price = make.price THEN
             RETURN (200, NULL, NULL)::cqrs.outcome;
+        ELSIF NOT p.deleted THEN
+            RETURN (409, format('product %s exists and is another one', id), NULL)::cqrs.outcome;
         END IF;
-        RETURN (409, format('product %s exists and is another one', id), NULL)::cqrs.outcome;
     END LOOP;
-    PERFORM cqrs.publish(event_topic, id::text, event_headers, products.event(p)::text);
-    PERFORM products.resume(id);
+    event_id := cqrs.publish(event_topic, id::text, event_headers, products.event(p)::text);
+    IF NOT is_new THEN -- who waits for a product has made a row of it
+        PERFORM products.resume(id);
+    END IF;
     RETURN (200, NULL, NULL)::cqrs.outcome;
 END
 $$;
@@ -227,10 +237,10 @@ BEGIN
         IF o.status >= 400 THEN
             PERFORM products.refuse(a, o.reason || ', nor was it created while this waited');
         END IF;
+        DELETE FROM products.product p WHERE p.id = a.product_id AND p.version = 0
+            AND NOT EXISTS (SELECT FROM products.aside w WHERE w.product_id = p.id);
         n := n + 1;
     END LOOP;
-    DELETE FROM products.product p
-    WHERE p.version = 0 AND NOT EXISTS (SELECT FROM products.aside w WHERE w.product_id = p.id);
     RETURN n;
 END
 $$;
