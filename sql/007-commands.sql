@@ -70,6 +70,23 @@ BEGIN
 END
 $$;
 
+-- Many, in their order.
+CREATE FUNCTION cqrs.publish(topics text[], keys text[], headers jsonb[], payloads text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    big text;
+BEGIN
+    SELECT e.topic INTO big FROM unnest(topics, keys, payloads) AS e (topic, key, payload)
+    WHERE octet_length(e.payload) + coalesce(octet_length(e.key), 0) > 900000 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the event for % has more than 900000 bytes', big USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    INSERT INTO cqrs.outbox (topic, key, headers, payload)
+    SELECT e.topic, convert_to(e.key, 'UTF8'), e.headers, convert_to(e.payload, 'UTF8')
+    FROM unnest(topics, keys, headers, payloads) WITH ORDINALITY AS e (topic, key, headers, payload, n) ORDER BY e.n;
+END
+$$;
+
 -- Deletes some of the outcomes and idempotency keys that are older than `keep`;
 -- true: there may be more.  One session at a time does it.
 CREATE FUNCTION cqrs.forget_commands(keep interval, at_most integer) RETURNS boolean

@@ -79,87 +79,122 @@ CREATE FUNCTION products.refuse(a products.aside, reason text) RETURNS void LANG
     VALUES (a.consumer_group, a.topic, a.partition, a."offset", a.key, a.headers, a.payload, true, reason)
 $$;
 
--- Decides a command by what is stored, and does it: create, update, patch (null: as it
--- is) or delete.  expected_version may be null.  The event goes to event_topic.
-CREATE FUNCTION products.apply(
-    command text, id uuid, name text, description text, price numeric, expected_version bigint,
+-- create, update, patch (null: as it is) or delete; expected_version may be null.
+CREATE TYPE products.command AS (
+    n bigint, command text, id uuid, name text, description text, price numeric, expected_version bigint,
     event_topic text, event_headers jsonb
-) RETURNS cqrs.outcome LANGUAGE plpgsql AS $$
+);
+CREATE TYPE products.decided AS (n bigint, status smallint, reason text, body jsonb);
+
+-- Decides commands by what is stored, and does them: all at once, as each is about another
+-- product.  One that neither could be done nor has to be refused has met a change that was
+-- not to be seen yet, and is tried again.
+CREATE FUNCTION products.decide_distinct(commands products.command[]) RETURNS products.decided[]
+LANGUAGE plpgsql
+-- Plans are kept, and may have been made for an empty table: they must be by the index, with the ids.
+SET enable_seqscan = off AS $$
 DECLARE
-    p products.product;
-    event json;
-    event_id bigint;
+    ids uuid[];
+    decided products.decided[] := '{}';
+    done products.decided[];
+    refused products.decided[];
+    topics text[];
+    keys text[];
+    headers jsonb[];
+    events text[];
+    revived uuid[];
 BEGIN
-    IF command = 'create' THEN
-        RETURN products.make(id, name, description, price, event_topic, event_headers);
-    ELSIF command = 'delete' THEN
-        UPDATE products.product AS o
-        SET name = NULL, description = NULL, price = NULL, deleted = true,
-            version = o.version + 1, updated_at = greatest(o.updated_at, now())
-        WHERE o.id = apply.id AND NOT o.deleted
-            AND (apply.expected_version IS NULL OR o.version = apply.expected_version)
-        RETURNING o.* INTO p;
-    ELSE
-        UPDATE products.product AS o
-        SET name = coalesce(apply.name, o.name), description = coalesce(apply.description, o.description),
-            price = coalesce(apply.price, o.price),
-            version = o.version + 1, updated_at = greatest(o.updated_at, now())
-        WHERE o.id = apply.id AND NOT o.deleted
-            AND (apply.expected_version IS NULL OR o.version = apply.expected_version)
-        RETURNING o.* INTO p;
-    END IF;
-    IF FOUND THEN
-        event := products.event(p);
-        event_id := cqrs.publish(event_topic, id::text, event_headers, event::text);
-        RETURN (200, NULL, CASE WHEN NOT p.deleted THEN event END)::cqrs.outcome;
-    END IF;
-    SELECT * INTO p FROM products.product o WHERE o.id = apply.id AND NOT o.deleted;
-    IF FOUND THEN
-        RETURN (412, format('the product has version %s, not %s', p.version, expected_version), NULL)::cqrs.outcome;
-    ELSIF command = 'delete' THEN
-        RETURN (200, NULL, NULL)::cqrs.outcome;
-    END IF;
-    RETURN (404, format('there is no product %s', id), NULL)::cqrs.outcome;
+    LOOP
+        ids := ARRAY(SELECT c.id FROM unnest(commands) AS c);
+        WITH c AS MATERIALIZED (
+            SELECT * FROM unnest(commands)
+        ), made AS (
+            INSERT INTO products.product AS o (id, name, description, price, version, created_at, updated_at)
+            SELECT c.id, c.name, c.description, c.price, 1, now(), now() FROM c WHERE c.command = 'create' ORDER BY c.id
+            ON CONFLICT ON CONSTRAINT product_pkey DO NOTHING RETURNING o.*
+        ), changed AS (
+            UPDATE products.product AS o
+            SET name = CASE WHEN c.command <> 'delete' THEN coalesce(c.name, o.name) END,
+                description = CASE WHEN c.command <> 'delete' THEN coalesce(c.description, o.description) END,
+                price = CASE WHEN c.command <> 'delete' THEN coalesce(c.price, o.price) END,
+                deleted = c.command = 'delete', version = o.version + 1,
+                created_at = CASE WHEN o.deleted THEN greatest(o.updated_at, now()) ELSE o.created_at END,
+                updated_at = greatest(o.updated_at, now())
+            FROM c
+            WHERE o.id = ANY (ids) AND o.id = c.id AND o.deleted = (c.command = 'create')
+                AND (o.deleted OR c.expected_version IS NULL OR o.version = c.expected_version)
+            RETURNING o.*
+        ), done AS (
+            SELECT c.*, products.event(p.product) AS event, p.is_new
+            FROM (SELECT made::products.product, true FROM made
+                UNION ALL SELECT changed::products.product, false FROM changed) AS p (product, is_new)
+            JOIN c ON c.id = (p.product).id ORDER BY c.n
+        )
+        SELECT array_agg((d.n, 200, NULL, CASE WHEN d.command IN ('update', 'patch') THEN d.event END)::products.decided),
+            array_agg(d.event_topic), array_agg(d.id::text), array_agg(d.event_headers), array_agg(d.event::text),
+            array_agg(d.id) FILTER (WHERE d.command = 'create' AND NOT d.is_new)
+        INTO done, topics, keys, headers, events, revived FROM done AS d;
+        PERFORM cqrs.publish(topics, keys, headers, events);
+        PERFORM products.resume(r.id) FROM unnest(revived) AS r (id);
+        decided := decided || done;
+        EXIT WHEN cardinality(done) = cardinality(commands);
+
+        SELECT array_agg(d.said) FILTER (WHERE NOT d.said IS NULL), array_agg(d.command) FILTER (WHERE d.said IS NULL)
+        INTO refused, commands FROM (
+            SELECT c AS command, CASE
+                WHEN o.id IS NULL AND c.command = 'create' THEN NULL
+                WHEN o.id IS NULL AND c.command = 'delete' THEN (c.n, 200, NULL, NULL)::products.decided
+                WHEN o.id IS NULL THEN (c.n, 404, format('there is no product %s', c.id), NULL)::products.decided
+                WHEN c.command = 'create' AND (o.name, o.description, o.price) = (c.name, c.description, c.price)
+                    THEN (c.n, 200, NULL, NULL)::products.decided
+                WHEN c.command = 'create'
+                    THEN (c.n, 409, format('product %s exists and is another one', c.id), NULL)::products.decided
+                WHEN o.version <> c.expected_version
+                    THEN (c.n, 412, format('the product has version %s, not %s', o.version, c.expected_version),
+                        NULL)::products.decided
+                END AS said
+            FROM unnest(commands) AS c
+            LEFT JOIN products.product o ON o.id = ANY (ids) AND o.id = c.id AND NOT o.deleted
+            WHERE c.n NOT IN (SELECT d.n FROM unnest(done) AS d)
+        ) AS d;
+        decided := decided || refused;
+        EXIT WHEN commands IS NULL;
+    END LOOP;
+    RETURN decided;
 END
 $$;
 
--- Creates a product; one that was deleted begins again with the next version.
-CREATE FUNCTION products.make(
-    id uuid, name text, description text, price numeric, event_topic text, event_headers jsonb
-) RETURNS cqrs.outcome LANGUAGE plpgsql AS $$
+-- Decides any commands, those about one product one after the other.
+CREATE FUNCTION products.decide(
+    commands text[], ids uuid[], names text[], descriptions text[], prices numeric[], expected_versions bigint[],
+    event_topics text[], event_headers jsonb[]
+) RETURNS SETOF cqrs.outcome LANGUAGE plpgsql AS $$
 DECLARE
-    p products.product;
-    is_new boolean;
-    event_id bigint;
+    turn products.command[];
+    decided products.decided[] := '{}';
 BEGIN
+    FOR turn IN
+        SELECT array_agg(c.command) FROM (
+            SELECT (u.n, u.command, u.id, u.name, u.description, u.price, u.expected_version, u.event_topic,
+                u.event_headers)::products.command AS command, row_number() OVER (PARTITION BY u.id ORDER BY u.n) AS turn
+            FROM unnest(commands, ids, names, descriptions, prices, expected_versions, event_topics, event_headers)
+                WITH ORDINALITY AS u (command, id, name, description, price, expected_version, event_topic,
+                    event_headers, n)
+        ) AS c GROUP BY c.turn ORDER BY c.turn
     LOOP
-        INSERT INTO products.product AS o (id, name, description, price, version, created_at, updated_at)
-        VALUES (make.id, make.name, make.description, make.price, 1, now(), now())
-        ON CONFLICT ON CONSTRAINT product_pkey DO NOTHING
-        RETURNING o.* INTO p;
-        is_new := FOUND;
-        EXIT WHEN is_new;
-        UPDATE products.product AS o
-        SET name = make.name, description = make.description, price = make.price, deleted = false,
-            version = o.version + 1, created_at = greatest(o.updated_at, now()),
-            updated_at = greatest(o.updated_at, now())
-        WHERE o.id = make.id AND o.deleted
-        RETURNING o.* INTO p;
-        EXIT WHEN FOUND;
-        SELECT * INTO p FROM products.product o WHERE o.id = make.id;
-        -- Or it was deleted meanwhile, or nobody waits for it any more.
-        IF p.name = make.name AND p.description = make.description AND p.price = make.price THEN
-            RETURN (200, NULL, NULL)::cqrs.outcome;
-        ELSIF NOT p.deleted THEN
-            RETURN (409, format('product %s exists and is another one', id), NULL)::cqrs.outcome;
-        END IF;
+        decided := decided || products.decide_distinct(turn);
     END LOOP;
-    event_id := cqrs.publish(event_topic, id::text, event_headers, products.event(p)::text);
-    IF NOT is_new THEN -- who waits for a product has made a row of it
-        PERFORM products.resume(id);
-    END IF;
-    RETURN (200, NULL, NULL)::cqrs.outcome;
+    RETURN QUERY SELECT d.status, d.reason, d.body FROM unnest(decided) AS d ORDER BY d.n;
 END
+$$;
+
+-- Decides one.
+CREATE FUNCTION products.apply(
+    command text, id uuid, name text, description text, price numeric, expected_version bigint,
+    event_topic text, event_headers jsonb
+) RETURNS cqrs.outcome LANGUAGE sql AS $$
+    SELECT d FROM products.decide(ARRAY[command], ARRAY[id], ARRAY[name], ARRAY[description], ARRAY[price],
+        ARRAY[expected_version], ARRAY[event_topic], ARRAY[event_headers]) AS d
 $$;
 
 -- Applies what waited for a product, in the order in which it was sent.

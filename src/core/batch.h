@@ -194,7 +194,7 @@ static inline bool batch_element_is_dead(const struct cqrs_batch *batch, uint32_
 struct cqrs_table *batch_table_new(const struct cqrs_table_def *def, int index);
 void batch_table_free(struct cqrs_table *table);
 struct cqrs_decision *batch_decision_new(const char *function, const enum cqrs_type *types,
-                                         size_t n);
+                                         size_t n, bool many);
 void batch_decision_free(struct cqrs_decision *decision);
 
 #endif

@@ -21,21 +21,38 @@ static void add_params(struct buf *sql, const enum cqrs_type *types, size_t n)
 }
 
 /*
- * The function is called once for each, in their order: OFFSET 0 keeps the planner
- * from calling it for each member of its answer.
+ * One call for each, in their order: OFFSET 0 keeps the planner from calling the function
+ * for each member of its answer.
  */
-static char *make_sql(const char *function, const enum cqrs_type *types, size_t n)
+static void ask_for_each(struct buf *sql, const char *function, const enum cqrs_type *types,
+                         size_t n)
+{
+	buf_puts(sql, "SELECT (r).status, (r).reason, (r).body FROM (SELECT ");
+	pg_add_identifier(sql, function);
+	buf_putc(sql, '(');
+	add_list(sql, "u.p", n);
+	buf_puts(sql, ") AS r FROM unnest(");
+	add_params(sql, types, n);
+	buf_puts(sql, ") WITH ORDINALITY AS u (");
+	add_list(sql, "p", n);
+	buf_puts(sql, ", n) ORDER BY u.n OFFSET 0) AS decided");
+}
+
+/* One call for all. */
+static void ask_for_all(struct buf *sql, const char *function, const enum cqrs_type *types,
+                        size_t n)
+{
+	buf_puts(sql, "SELECT status, reason, body FROM ");
+	pg_add_identifier(sql, function);
+	buf_putc(sql, '(');
+	add_params(sql, types, n);
+	buf_putc(sql, ')');
+}
+
+static char *make_sql(const char *function, const enum cqrs_type *types, size_t n, bool many)
 {
 	struct buf sql = BUF_INIT;
-	buf_puts(&sql, "SELECT (r).status, (r).reason, (r).body FROM (SELECT ");
-	pg_add_identifier(&sql, function);
-	buf_putc(&sql, '(');
-	add_list(&sql, "u.p", n);
-	buf_puts(&sql, ") AS r FROM unnest(");
-	add_params(&sql, types, n);
-	buf_puts(&sql, ") WITH ORDINALITY AS u (");
-	add_list(&sql, "p", n);
-	buf_puts(&sql, ", n) ORDER BY u.n OFFSET 0) AS decided");
+	(many ? ask_for_all : ask_for_each)(&sql, function, types, n);
 	buf_putc(&sql, '\0');
 	if (sql.failed)
 		buf_release(&sql);
@@ -43,12 +60,12 @@ static char *make_sql(const char *function, const enum cqrs_type *types, size_t 
 }
 
 struct cqrs_decision *batch_decision_new(const char *function, const enum cqrs_type *types,
-                                         size_t n)
+                                         size_t n, bool many)
 {
 	struct cqrs_decision *decision = calloc(1, sizeof *decision);
 	if (!decision)
 		return NULL;
-	decision->sql = make_sql(function, types, n);
+	decision->sql = make_sql(function, types, n, many);
 	decision->statement = (struct cqrs_statement){
 	    .sql = decision->sql,
 	    .n_params = (int)n,

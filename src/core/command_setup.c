@@ -159,8 +159,8 @@ struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char
 	return statement;
 }
 
-struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup, const char *function,
-                                          const enum cqrs_type *types, size_t n)
+static struct cqrs_decision *add_decision(struct cqrs_setup *setup, const char *function,
+                                          const enum cqrs_type *types, size_t n, bool many)
 {
 	struct command_bus *bus = setup->bus;
 	if (n == 0 || n > CQRS_PARAMS_DECIDED)
@@ -172,7 +172,7 @@ struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup, const char *
 			                function);
 	if (*setup->error)
 		return NULL;
-	struct cqrs_decision *decision = batch_decision_new(function, types, n);
+	struct cqrs_decision *decision = batch_decision_new(function, types, n, many);
 	if (!decision || !batch_grow((void **)&bus->decisions, bus->n_decisions,
 	                             &bus->cap_decisions, sizeof(struct cqrs_decision *))) {
 		cqrs_setup_fail(setup, "out of memory");
@@ -181,6 +181,18 @@ struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup, const char *
 	}
 	bus->decisions[bus->n_decisions++] = decision;
 	return decision;
+}
+
+struct cqrs_decision *cqrs_setup_decision(struct cqrs_setup *setup, const char *function,
+                                          const enum cqrs_type *types, size_t n)
+{
+	return add_decision(setup, function, types, n, false);
+}
+
+struct cqrs_decision *cqrs_setup_decisions(struct cqrs_setup *setup, const char *function,
+                                           const enum cqrs_type *types, size_t n)
+{
+	return add_decision(setup, function, types, n, true);
 }
 
 void cqrs_setup_route(struct cqrs_setup *setup, const struct cqrs_command_route *def)

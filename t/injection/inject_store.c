@@ -196,7 +196,7 @@ static bool start_writer(struct write *w)
 	*w = (struct write){.partition = {.position = {.offset = 10}, .topic = topics[0]},
 	                    .offset = 10};
 	w->table = begin(&w->base) ? batch_table_new(&def, 0) : NULL;
-	w->visit = w->table ? batch_decision_new("visit", two_ints, 2) : NULL;
+	w->visit = w->table ? batch_decision_new("visit", two_ints, 2, false) : NULL;
 	w->batch = w->visit ? batch_new(&w->table, 1) : NULL;
 	w->writer = w->batch ? pg_writer_new(w->base.loop, &config, w->base.metrics, w->base.health,
 	                                     on_stored, w)

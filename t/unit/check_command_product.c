@@ -86,7 +86,7 @@ START_TEST(asks_about_a_command)
 	decide_with(COMMANDS, whole, WITH("command", "update", "if-match", "7"));
 	ck_assert_str_eq(refusals(), "");
 	ck_assert_uint_eq(batch->n_statements, 1);
-	ck_assert_ptr_nonnull(strstr(statement_sql(0), "\"products\".\"apply\"("));
+	ck_assert_ptr_nonnull(strstr(statement_sql(0), "\"products\".\"decide\"("));
 	ck_text(COMMAND, "update");
 	ck_text(NAME, "n");
 	ck_text(DESCRIPTION, "d");

@@ -86,7 +86,7 @@ static void setup(void)
 	health = health_new(loop);
 	table = batch_table_new(&def, 0);
 	batch = batch_new(&table, 1);
-	take = batch_decision_new("take", types, 2);
+	take = batch_decision_new("take", types, 2, false);
 	config = (struct pg_writer_config){.name = "postgres write 0",
 	                                   .dsn = pg_server_dsn,
 	                                   .group = "g",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The products system, the write model: requests become commands, and
- * products.apply() decides each by what is stored.
+ * products.decide() decides them by what is stored.
  *
  * Commands over HTTP go through one topic, so those of a product come in their
  * order.  The original's producers have a topic for each command; there an
@@ -124,7 +124,7 @@ static const char *event_topic(const struct product_module *self, enum verb verb
 	return verb == CREATE ? o->created : verb == DELETE ? o->deleted : o->updated;
 }
 
-/* The parameters of products.apply(); `headers` are those of the event. */
+/* The parameters of products.decide(), for one; `headers` are those of the event. */
 static void describe(const struct product_module *self, enum verb verb,
                      const struct cqrs_message *msg, const char *headers,
                      struct cqrs_value params[APPLY_PARAMS])
@@ -366,7 +366,7 @@ static void *start(struct cqrs_setup *setup, const void *arg)
 		return NULL;
 	}
 	self->options = chosen;
-	self->apply = cqrs_setup_decision(setup, "products.apply", types, APPLY_PARAMS);
+	self->apply = cqrs_setup_decisions(setup, "products.decide", types, APPLY_PARAMS);
 	self->apply_or_wait =
 	    cqrs_setup_decision(setup, "products.apply_or_wait", types, APPLY_PARAMS + WAIT_PARAMS);
 	cqrs_setup_topic(setup, chosen->commands, handle_command);
