@@ -20,7 +20,7 @@ CONTENT = {"name": "Keyboard", "description": "Mechanical keyboard", "price": 99
 CHANGES = 3  # of each product, after it was created
 HEADERS = '{"content-type": "application/json"}'
 CLIENTS = 8  # of pgbench
-ID = "md5(:client_id || '.' || :n)::uuid"
+ID = "rpad(lpad(to_hex(:client_id * 16777216 + :n), 12, '0'), 32, '0')::uuid"
 # What a change does, as one would write it by hand.
 EVENT = """\
 INSERT INTO cqrs.outbox (topic, key, headers, payload) SELECT '%s', convert_to(p.id::text, 'UTF8'), \
@@ -67,8 +67,8 @@ class System:
 
 
 def identity(n):
-    """Of a product: random, as clients make them, and the same in each run."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(n)))
+    """One that is made later is greater, as with UUIDs of version 7."""
+    return str(uuid.UUID(int=n << 80 | 7 << 76))
 
 
 class Commands(Benchmark):
@@ -102,7 +102,7 @@ class Commands(Benchmark):
     def command(n, change):
         id = identity(n)
         body = {"productId": id, **CONTENT, "price": CONTENT["price"] + change}
-        headers = {"command-id": identity(f"{n}.{change}"),
+        headers = {"command-id": identity((1 + change) << 24 | n),
                    "command": "update" if change else "create",
                    "content-type": "application/json"}
         if change:

@@ -8,7 +8,7 @@
  * A stopped relay may not hold its rows, and with them the lock, for ever.  The table is
  * empty when the statement is planned, and that plan is kept: it must be by the index.
  */
-#define SETUP_SQL                                                         \
+#define SETUP_SQL                                                           \
 	"SET client_min_messages = warning; SET statement_timeout = '30s';" \
 	"SET enable_seqscan = off; SET jit = off; LISTEN cqrs_outbox"
 

@@ -19,10 +19,10 @@ struct outbox_batch;
  * The columns that a batch is made of, in the order of ids; bounded in rows and
  * bytes, but the first row comes whatever its size.
  */
-#define OUTBOX_BATCH_SQL                                                             \
-	"SELECT id, topic, key, headers::text, payload FROM ("                       \
-	" SELECT *, sum(octet_length(payload)::bigint) OVER (ORDER BY id)"           \
-	"  - octet_length(payload) AS before"                                        \
+#define OUTBOX_BATCH_SQL                                                              \
+	"SELECT id, topic, key, headers::text, payload FROM ("                        \
+	" SELECT *, sum(octet_length(payload)::bigint) OVER (ORDER BY id)"            \
+	"  - octet_length(payload) AS before"                                         \
 	" FROM (SELECT * FROM cqrs.outbox ORDER BY id LIMIT 2000) AS first) AS sized" \
 	" WHERE before < 4194304 ORDER BY id"
 
