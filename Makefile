@@ -15,7 +15,7 @@ NEED    := t/support/need
 VERSION := 0.1.0
 
 # What this Makefile installs by itself must be there before pkg-config is asked.
-INSTALLS := all sim check check-sim check-asan check-valgrind check-unit check-e2e check-faults kill-loop \
+INSTALLS := all sim check check-sim check-asan check-valgrind check-unit check-e2e check-faults check-openapi kill-loop \
 	    demo run bench bench-% coverage install debug
 ifneq ($(filter $(INSTALLS),$(or $(MAKECMDGOALS),all)),)
 ifeq ($(MAKELEVEL),0)
@@ -162,7 +162,12 @@ check-sim: need-check $(BUILD)/sim ## two minutes of them, from seed 1 on
 
 .PHONY: check-e2e
 check-e2e: need-check all $(BUILD)/bench/select ## the end-to-end tests
-	/usr/bin/python3 -m pytest -q -n 4 --dist loadgroup -p no:cacheprovider t/e2e
+	/usr/bin/python3 -m pytest -q -rs -n 4 --dist loadgroup -p no:cacheprovider t/e2e
+
+.PHONY: check-openapi
+check-openapi: need-check all ## schemathesis (of PyPI) asks a daemon all that its OpenAPI document allows: SECONDS=60 SEED=
+	SCHEMATHESIS="--max-time $(SECONDS) $(if $(SEED),--seed $(SEED))" \
+		/usr/bin/python3 -m pytest -q -s -p no:cacheprovider t/e2e/test_openapi.py
 
 # A failing seed is run again by its number; SECONDS=3600 for a night.
 SECONDS ?= 60

@@ -72,6 +72,8 @@ struct cqrs_route {
 	 * has changed, and at most for http.cache_ttl.
 	 */
 	bool cached;
+	/* JSON Schema of the object, or of one of a list, for OpenAPI; NULL: some object. */
+	const char *object;
 };
 
 /* ---- while starting ---- */

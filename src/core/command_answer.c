@@ -66,8 +66,9 @@ void command_answer_accepted(struct command *c)
 	struct http_request *http = command_take_client(c);
 	const char *location = forward_text(&c->forward, c->forward.location);
 	const char *json = forward_text(&c->forward, c->forward.json);
-	if (c->prefer.respond_async) {
+	if (c->prefer.respond_async)
 		http_respond_header(http, "Preference-Applied", "respond-async");
+	if (c->prefer.respond_async || c->route->def->status == 202) {
 		answer_later(c, http);
 		return;
 	}
@@ -95,7 +96,10 @@ static const char *code_of(int status)
 	}
 }
 
-/* What the outcome says, or the module has said; of one with a remark all of it. */
+/*
+ * What the outcome says, or the module has said; of one with a remark, or whose client was not to
+ * be told more than that it is accepted, all of it.
+ */
 static void answer_applied(struct command *c, struct http_request *http,
                            const struct outcome *outcome)
 {
@@ -106,7 +110,7 @@ static void answer_applied(struct command *c, struct http_request *http,
 	struct buf body = BUF_INIT;
 	if (outcome->body)
 		buf_add(&body, outcome->body, outcome->body_len);
-	else if (outcome->reason)
+	else if (outcome->reason || c->route->def->status == 202)
 		command_outcome_write(&body, c->id, outcome);
 	else if (json)
 		buf_add(&body, json, c->forward.json.len);

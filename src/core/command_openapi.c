@@ -1,36 +1,66 @@
 /* SPDX-License-Identifier: MIT */
-/* What OpenAPI says of a command: its body and its answers. */
+/* What OpenAPI says of a command: the headers of its requests, its body and its answers. */
 #include "command_route.h"
 #include "openapi.h"
 #include <cqrs/json.h>
 
 #include <stdio.h>
 
-const struct cqrs_param command_route_headers[] = {
-    {.name = "Prefer",
-     .type = CQRS_PARAM_TEXT,
-     .help = "respond-async: 202 when it is accepted; wait=N: the outcome, within N seconds"},
-    {.name = "Idempotency-Key",
-     .type = CQRS_PARAM_TEXT,
-     .min = 1,
-     .max = 255,
-     .help = "requests with the same key are one command"},
-    {.name = "If-Match",
-     .type = CQRS_PARAM_TEXT,
-     .help = "the version in quotes that the command is meant for"},
+/* command_request.c: in quotes, or bare. */
+#define KEY_PATTERN                         \
+	"^([!#-+.-:<-\\\\[\\\\]-~-]{1,255}" \
+	"|\\\"([ !#-\\\\[\\\\]-~]|\\\\\\\\[\\\"\\\\\\\\]){1,255}\\\")$"
+
+const struct route_header command_route_headers[] = {
+    {"Prefer", "respond-async: 202 when it is accepted; wait=N: the outcome, within N seconds",
+     "{\"type\":\"string\",\"examples\":[\"respond-async\",\"wait=10\"]}"},
+    {"Idempotency-Key", "requests with the same key are one command",
+     "{\"type\":\"string\",\"pattern\":\"" KEY_PATTERN "\"}"},
+    {"If-Match", "the version in quotes that the command is meant for, or *",
+     "{\"type\":\"string\",\"pattern\":\"^([*]|\\\"[0-9]{1,18}\\\")$\"}"},
     {.name = NULL},
 };
 
-static void put_answer(struct cqrs_json *out, const char *status, const char *description,
-                       const char *schema)
+/* ---- answers ---- */
+
+#define TOKEN  "where Kafka has the command; what is asked with it shows what it has done"
+#define PREFER "what of Prefer was listened to"
+
+static const struct openapi_header done[] = {
+    {.name = "Command-Id", .description = "what the outcome is found by", .always = true},
+    {.name = "Consistency-Token", .description = TOKEN, .always = true},
+    {.name = "Location", .description = "what was made"},
+    {.name = "Preference-Applied", .description = PREFER},
+    {.name = NULL}};
+static const struct openapi_header accepted[] = {
+    {.name = "Command-Id", .description = "what the outcome is found by", .always = true},
+    {.name = "Consistency-Token", .description = TOKEN, .always = true},
+    {.name = "Location", .description = "where the outcome will be", .always = true},
+    {.name = "Preference-Applied", .description = PREFER},
+    {.name = NULL}};
+static const struct openapi_header refused[] = {
+    {.name = "Command-Id", .description = "if Kafka has the command"},
+    {.name = "Consistency-Token", .description = "if Kafka has the command, where"},
+    {.name = "Preference-Applied", .description = PREFER},
+    {.name = NULL}};
+static const struct openapi_header away[] = {
+    {.name = "Retry-After", .description = "seconds", .always = true, .is_number = true},
+    {.name = "Command-Id", .description = "if Kafka may have the command all the same"},
+    {.name = "Location", .description = "where its outcome will be then"},
+    {.name = NULL}};
+
+static const struct openapi_problem problems[] = {{404, refused}, {409, refused}, {412, refused},
+                                                  {415, NULL},    {422, refused}, {503, away},
+                                                  {0, NULL}};
+
+static void put_answer(struct cqrs_json *out, int status, const char *description,
+                       const struct openapi_header *headers, const char *schema)
 {
-	openapi_open(out, status);
+	char name[12];
+	snprintf(name, sizeof name, "%d", status);
+	openapi_open(out, name);
 	openapi_text(out, "description", description);
-	openapi_open(out, "headers");
-	openapi_header(out, "Command-Id", "string", "what the outcome is found by");
-	openapi_header(out, "Consistency-Token", "string", "where Kafka has the command");
-	openapi_header(out, "Location", "string", "what was made, or where the outcome will be");
-	cqrs_json_close_object(out);
+	openapi_headers(out, headers);
 	if (schema)
 		openapi_json(out, schema);
 	cqrs_json_close_object(out);
@@ -38,10 +68,7 @@ static void put_answer(struct cqrs_json *out, const char *status, const char *de
 
 void command_route_describe(const struct route *route, struct cqrs_json *out)
 {
-	static const char *const problems[] = {"400", "404", "409", "412",    "413",
-	                                       "415", "422", "503", "default"};
 	const struct cqrs_command_route *def = ((const struct command_route *)route)->def;
-	char status[12];
 	if (def->body) {
 		openapi_open(out, "requestBody");
 		cqrs_json_name(out, "required");
@@ -49,12 +76,12 @@ void command_route_describe(const struct route *route, struct cqrs_json *out)
 		openapi_json(out, def->body);
 		cqrs_json_close_object(out);
 	}
-	snprintf(status, sizeof status, "%d", def->status == 202 ? 200 : def->status);
 	openapi_open(out, "responses");
-	put_answer(out, status, def->status == 202 ? "Applied, with Prefer: wait" : def->summary,
-	           def->answer);
-	put_answer(out, "202", "Accepted, and not applied yet", NULL);
-	for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
-		openapi_reference(out, problems[i], OPENAPI_PROBLEM);
+	if (def->status == 202)
+		put_answer(out, 200, "Applied, with Prefer: wait", done, OPENAPI_OUTCOME);
+	else
+		put_answer(out, def->status, def->summary, done, def->answer);
+	put_answer(out, 202, "Accepted, and not applied yet", accepted, OPENAPI_COMMAND);
+	openapi_problems(out, problems);
 	cqrs_json_close_object(out);
 }

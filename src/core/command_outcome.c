@@ -112,26 +112,24 @@ static void handle(const struct route *base, struct http_request *http,
 
 static void describe(const struct route *route, struct cqrs_json *out)
 {
-	static const char schema[] =
-	    "{\"type\":\"object\",\"required\":[\"commandId\",\"state\",\"status\",\"token\","
-	    "\"appliedAt\"],\"properties\":{\"commandId\":{\"type\":\"string\",\"format\":\"uuid\"}"
-	    ","
-	    "\"state\":{\"enum\":[\"applied\",\"refused\"]},\"status\":{\"type\":\"integer\"},"
-	    "\"reason\":{\"type\":[\"string\",\"null\"]},\"body\":{},\"token\":{\"type\":"
-	    "\"string\"},"
-	    "\"appliedAt\":{\"type\":\"string\",\"format\":\"date-time\"}}}";
-	static const char *const problems[] = {"400", "404", "503", "default"};
+	static const struct openapi_header known[] = {{.name = "Consistency-Token",
+	                                               .description = "where Kafka has the command",
+	                                               .always = true},
+	                                              {.name = NULL}};
+	static const struct openapi_header unknown[] = {
+	    {.name = "Retry-After",
+	     .description = "seconds, if there may be an outcome later",
+	     .is_number = true},
+	    {.name = NULL}};
+	static const struct openapi_problem problems[] = {{404, unknown}, {0, NULL}};
 	(void)route;
 	openapi_open(out, "responses");
 	openapi_open(out, "200");
 	openapi_text(out, "description", "What became of it");
-	openapi_open(out, "headers");
-	openapi_header(out, "Consistency-Token", "string", "where Kafka has the command");
+	openapi_headers(out, known);
+	openapi_json(out, OPENAPI_OUTCOME);
 	cqrs_json_close_object(out);
-	openapi_json(out, schema);
-	cqrs_json_close_object(out);
-	for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
-		openapi_reference(out, problems[i], OPENAPI_PROBLEM);
+	openapi_problems(out, problems);
 	cqrs_json_close_object(out);
 }
 

@@ -2,23 +2,9 @@
 /* A route of a command module: what it declares, checked. */
 #include "command_route.h"
 
-#include "json_tree.h"
+#include "openapi.h"
 
 #include <stdlib.h>
-
-static bool is_schema(const char *text, const char *name, struct buf *error)
-{
-	json_error_t why = {.text = ""};
-	json_t *json = text ? json_tree_load(text, strlen(text), &why) : NULL;
-	bool fine = !text || json_is_object(json);
-	if (!fine && !json && !*why.text)
-		buf_puts(error, "out of memory");
-	else if (!fine)
-		buf_printf(error, "the schema of its %s is no JSON object%s%s", name,
-		           *why.text ? ": " : "", why.text);
-	json_decref(json);
-	return fine;
-}
 
 static bool check(struct command_route *route, struct buf *error)
 {
@@ -29,8 +15,8 @@ static bool check(struct command_route *route, struct buf *error)
 	else if (!def->accept || def->status < 200 || def->status > 202)
 		buf_puts(error, "a command has an accept function, and status 200, 201 or 202");
 	else
-		return is_schema(def->body, "body", error) &&
-		       is_schema(def->answer, "answer", error) &&
+		return openapi_is_schema(def->body, "body", error) &&
+		       openapi_is_schema(def->answer, "answer", error) &&
 		       route_compile(&route->base, def->path, def->params, 0, error);
 	return false;
 }

@@ -31,6 +31,6 @@ struct command_route *command_route_new(const char *module, const struct cqrs_co
 /* A route_describe_fn. */
 void command_route_describe(const struct route *route, struct cqrs_json *out);
 /* The headers that requests with commands may have, for OpenAPI. */
-extern const struct cqrs_param command_route_headers[];
+extern const struct route_header command_route_headers[];
 
 #endif

@@ -64,16 +64,6 @@ struct consistency {
 	struct metric *seconds, *late;
 };
 
-const struct cqrs_param consistency_headers[] = {
-    {.name = "Consistency-Token",
-     .type = CQRS_PARAM_TEXT,
-     .help = "as a command's answer had it: the answer shows what it has done"},
-    {.name = "Prefer",
-     .type = CQRS_PARAM_TEXT,
-     .help =
-         "wait=N: for the token, at most N seconds; handling=lenient: then answer all the same"},
-    {.name = NULL}};
-
 /* ---- who waits ---- */
 
 static struct waiting *take(struct consistency *c)

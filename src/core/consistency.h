@@ -42,7 +42,4 @@ bool consistency_wait(struct consistency *consistency, const struct route *route
                       struct http_request *http, const struct param_text *path, const char *view,
                       route_handle_fn *go_on);
 
-/* The headers that such requests may have, for OpenAPI. */
-extern const struct cqrs_param consistency_headers[];
-
 #endif

@@ -24,30 +24,17 @@ void openapi_open(struct cqrs_json *out, const char *name)
 	cqrs_json_open_object(out);
 }
 
-void openapi_reference(struct cqrs_json *out, const char *name, const char *target)
+void openapi_raw(struct cqrs_json *out, const char *name, const char *schema)
 {
-	openapi_open(out, name);
-	openapi_text(out, "$ref", target);
-	cqrs_json_close_object(out);
-}
-
-void openapi_header(struct cqrs_json *out, const char *name, const char *type,
-                    const char *description)
-{
-	openapi_open(out, name);
-	openapi_text(out, "description", description);
-	openapi_open(out, "schema");
-	openapi_text(out, "type", type);
-	cqrs_json_close_object(out);
-	cqrs_json_close_object(out);
+	cqrs_json_name(out, name);
+	json_writer_raw(out, schema, strlen(schema));
 }
 
 void openapi_json(struct cqrs_json *out, const char *schema)
 {
 	openapi_open(out, "content");
 	openapi_open(out, "application/json");
-	cqrs_json_name(out, "schema");
-	json_writer_raw(out, schema, strlen(schema));
+	openapi_raw(out, "schema", schema);
 	cqrs_json_close_object(out);
 	cqrs_json_close_object(out);
 }
@@ -75,6 +62,13 @@ static void put_choices(struct cqrs_json *out, const char *choices)
 	cqrs_json_close_array(out);
 }
 
+#define DURATION_PATTERN "[0-9]+(us|ms|s|m|h|d)"
+/* timestamp_parse(): a plus sign that nobody has escaped is a space. */
+#define TIME_PATTERN                                                           \
+	"^(now([ +-]" DURATION_PATTERN ")?|[0-9]+|"                            \
+	"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?" \
+	"([Zz]|[ +-][0-9]{2}:[0-9]{2}))$"
+
 /* The schema of one value, without what is around it when it is repeatable. */
 static void put_value_schema(struct cqrs_json *out, const struct cqrs_param *param,
                              const struct cqrs_value *initial)
@@ -91,6 +85,10 @@ static void put_value_schema(struct cqrs_json *out, const struct cqrs_param *par
 		put_limits(out, param, "minLength", "maxLength");
 	} else if (param->type == CQRS_PARAM_CHOICE) {
 		put_choices(out, param->choices);
+	} else if (param->type == CQRS_PARAM_TIME) {
+		openapi_text(out, "pattern", TIME_PATTERN);
+	} else if (param->type == CQRS_PARAM_DURATION) {
+		openapi_text(out, "pattern", "^" DURATION_PATTERN "$");
 	}
 	if (!param->initial)
 		return;
@@ -145,6 +143,18 @@ static void put_param(struct cqrs_json *out, const struct cqrs_param *param,
 	cqrs_json_close_object(out);
 }
 
+static void put_header(struct cqrs_json *out, const struct route_header *header)
+{
+	cqrs_json_open_object(out);
+	openapi_text(out, "name", header->name);
+	openapi_text(out, "in", "header");
+	cqrs_json_name(out, "required");
+	cqrs_json_bool(out, false);
+	openapi_text(out, "description", header->help);
+	openapi_raw(out, "schema", header->schema);
+	cqrs_json_close_object(out);
+}
+
 static void put_params(struct cqrs_json *out, const struct route *route)
 {
 	const struct param_table *table = &route->params;
@@ -153,8 +163,8 @@ static void put_params(struct cqrs_json *out, const struct route *route)
 	for (size_t i = 0; i < table->n; i++)
 		put_param(out, table->list[i], &table->initial[i],
 		          table->in_path[i] ? "path" : "query");
-	for (const struct cqrs_param *header = route->headers; header && header->name; header++)
-		put_param(out, header, NULL, "header");
+	for (const struct route_header *header = route->headers; header && header->name; header++)
+		put_header(out, header);
 	cqrs_json_close_array(out);
 }
 
@@ -204,42 +214,6 @@ static void put_path(struct cqrs_json *out, const struct route *route)
 	cqrs_json_close_object(out);
 }
 
-/* RFC 9457, and what we add to it. */
-static void put_problem_schema(struct cqrs_json *out)
-{
-	static const char *const texts[] = {"type", "title", "detail",  "instance",
-	                                    "code", "param", "trace_id"};
-	openapi_open(out, "schemas");
-	openapi_open(out, "Problem");
-	openapi_text(out, "type", "object");
-	openapi_open(out, "properties");
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-		openapi_open(out, texts[i]);
-		openapi_text(out, "type", "string");
-		cqrs_json_close_object(out);
-	}
-	openapi_open(out, "status");
-	openapi_text(out, "type", "integer");
-	cqrs_json_close_object(out);
-	cqrs_json_close_object(out);
-	cqrs_json_close_object(out);
-	cqrs_json_close_object(out);
-}
-
-static void put_components(struct cqrs_json *out)
-{
-	openapi_open(out, "components");
-	put_problem_schema(out);
-	openapi_open(out, "responses");
-	openapi_open(out, "Problem");
-	openapi_text(out, "description", "What is wrong, and what to do about it");
-	openapi_open(out, "content");
-	openapi_open(out, "application/problem+json");
-	openapi_reference(out, "schema", "#/components/schemas/Problem");
-	for (int i = 0; i < 5; i++)
-		cqrs_json_close_object(out);
-}
-
 void openapi_write(const struct route_table *routes, struct buf *buf)
 {
 	struct cqrs_json writer, *out = &writer;
@@ -251,13 +225,14 @@ void openapi_write(const struct route_table *routes, struct buf *buf)
 	openapi_text(out, "version", CQRSD_VERSION);
 	openapi_text(
 	    out, "description",
-	    "What can be asked and told.  Lists are paged by key; follow the Link header.");
+	    "What can be asked and told.  Lists are paged by key; follow the Link header.  "
+	    "HEAD is answered wherever GET is, and OPTIONS everywhere.");
 	cqrs_json_close_object(out);
 	openapi_open(out, "paths");
 	for (size_t i = 0; i < routes->n; i++)
 		put_path(out, routes->list[i]);
 	cqrs_json_close_object(out);
-	put_components(out);
+	openapi_components(out);
 	cqrs_json_close_object(out);
 	buf_putc(buf, '\n');
 }

@@ -1,62 +1,97 @@
 /* SPDX-License-Identifier: MIT */
-/* What OpenAPI says of a query: its answers. */
+/* What OpenAPI says of a query: the headers of its requests, and its answers. */
 #include "json_writer.h"
 #include "media_type.h"
 #include "openapi.h"
 #include "query_route.h"
+
+/* ---- requests ---- */
+
+/* The first is for objects with an ETag. */
+static const struct route_header request_headers[] = {
+    {"If-None-Match", "the ETag of an earlier answer as JSON: 304 if it still has it",
+     "{\"type\":\"string\"}"},
+    /* token_parse() */
+    {"Consistency-Token", "as a command's answer had it: the answer shows what it has done",
+     "{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._-]+:[0-9]+@[0-9]+"
+     "( *, *[A-Za-z0-9._-]+:[0-9]+@[0-9]+){0,15}$\"}"},
+    {"Prefer",
+     "wait=N: for the token, at most N seconds; handling=lenient: then answer all the same",
+     "{\"type\":\"string\",\"examples\":[\"wait=10\",\"handling=lenient\"]}"},
+    {.name = NULL}};
+
+const struct route_header *query_route_headers(const struct cqrs_route *def)
+{
+	return request_headers + !def->etag;
+}
+
+/* ---- answers ---- */
+
+static const struct openapi_header object_headers[] = {
+    {.name = "ETag", .description = "of the object as JSON, for If-None-Match"},
+    {.name = "Vary", .description = "Accept", .always = true},
+    {.name = "Preference-Applied", .description = "handling=lenient, if it was needed"},
+    {.name = "Warning", .description = "the answer is older than Consistency-Token"},
+    {.name = NULL}};
+static const struct openapi_header list_headers[] = {
+    {.name = "Link", .description = "rel=\"next\": the next page, if there is one"},
+    {.name = "Total-Count", .description = "all rows, with count=exact", .is_number = true},
+    {.name = "Vary", .description = "Accept", .always = true},
+    {.name = "Preference-Applied", .description = "handling=lenient, if it was needed"},
+    {.name = "Warning", .description = "the answer is older than Consistency-Token"},
+    {.name = NULL}};
+
+static void put_json_schema(struct cqrs_json *out, const struct cqrs_route *def)
+{
+	const char *object = def->object ? def->object : "{\"type\":\"object\"}";
+	if (def->one) {
+		openapi_raw(out, "schema", object);
+		return;
+	}
+	openapi_open(out, "schema");
+	openapi_text(out, "type", "array");
+	openapi_raw(out, "items", object);
+	cqrs_json_close_object(out);
+}
 
 static void put_content(struct cqrs_json *out, const struct cqrs_route *def)
 {
 	openapi_open(out, "content");
 	for (int type = 0; type < MEDIA_TYPES; type++) {
 		openapi_open(out, media_type_name((enum media_type)type));
-		openapi_open(out, "schema");
-		if (type != MEDIA_JSON) {
-			openapi_text(out, "type", "string");
-		} else if (def->one) {
-			openapi_text(out, "type", "object");
-		} else {
-			openapi_text(out, "type", "array");
-			openapi_open(out, "items");
-			openapi_text(out, "type", "object");
-			cqrs_json_close_object(out);
-		}
-		cqrs_json_close_object(out);
+		if (type == MEDIA_JSON)
+			put_json_schema(out, def);
+		else
+			openapi_raw(out, "schema", "{\"type\":\"string\"}");
 		cqrs_json_close_object(out);
 	}
+	cqrs_json_close_object(out);
+}
+
+static void put_ok(struct cqrs_json *out, const struct cqrs_route *def)
+{
+	openapi_open(out, "200");
+	openapi_text(out, "description", def->summary);
+	openapi_headers(out, def->key ? list_headers : object_headers + !def->etag);
+	put_content(out, def);
+	cqrs_json_close_object(out);
+	if (!def->etag)
+		return;
+	openapi_open(out, "304");
+	openapi_text(out, "description", "It is still what If-None-Match names");
+	openapi_headers(out, object_headers);
 	cqrs_json_close_object(out);
 }
 
 void query_route_describe(const struct route *route, struct cqrs_json *out)
 {
 	const struct cqrs_route *def = ((const struct query_route *)route)->def;
+	/* The first is for what may be missing. */
+	static const struct openapi_problem problems[] = {
+	    {404, NULL}, {406, NULL}, {504, NULL}, {0, NULL}};
+	const bool may_miss = def->one || route->params.n_path;
 	openapi_open(out, "responses");
-	openapi_open(out, "200");
-	openapi_text(out, "description", def->summary);
-	if (def->key || def->etag)
-		openapi_open(out, "headers");
-	if (def->etag)
-		openapi_header(out, "ETag", "string", "of the object as JSON, for If-None-Match");
-	if (def->key) {
-		openapi_header(out, "Link", "string",
-		               "rel=\"next\": the next page, if there is one");
-		openapi_header(out, "Total-Count", "integer", "all rows, with count=exact");
-	}
-	if (def->key || def->etag)
-		cqrs_json_close_object(out);
-	put_content(out, def);
-	cqrs_json_close_object(out);
-	if (def->etag) {
-		openapi_open(out, "304");
-		openapi_text(out, "description", "It is still what If-None-Match names");
-		cqrs_json_close_object(out);
-	}
-	openapi_reference(out, "400", OPENAPI_PROBLEM);
-	if (def->one)
-		openapi_reference(out, "404", OPENAPI_PROBLEM);
-	openapi_reference(out, "406", OPENAPI_PROBLEM);
-	openapi_reference(out, "503", OPENAPI_PROBLEM);
-	openapi_reference(out, "504", OPENAPI_PROBLEM);
-	openapi_reference(out, "default", OPENAPI_PROBLEM);
+	put_ok(out, def);
+	openapi_problems(out, problems + !may_miss);
 	cqrs_json_close_object(out);
 }

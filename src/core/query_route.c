@@ -2,7 +2,7 @@
 /* The routes of query modules: what they declare, checked. */
 #include "query_route.h"
 
-#include "consistency.h"
+#include "openapi.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -58,7 +58,8 @@ static bool check(struct query_route *route, struct buf *error)
 		buf_puts(error, "what is kept is one object, by its only parameter");
 		return false;
 	}
-	return route_compile(&route->base, def->path, def->params,
+	return openapi_is_schema(def->object, "object", error) &&
+	       route_compile(&route->base, def->path, def->params,
 	                     keys ? PARAM_N_CORE : PARAM_TIME_FORMAT + 1, error) &&
 	       check_lookup(route, error);
 }
@@ -73,7 +74,7 @@ void cqrs_routes_add(struct cqrs_routes *routes, const struct cqrs_route *def)
 		                             .summary = def->summary,
 		                             .handle = routes->handle,
 		                             .describe = query_route_describe,
-		                             .headers = consistency_headers};
+		                             .headers = query_route_headers(def)};
 		route->def = def;
 		route->owner = routes;
 	} else {

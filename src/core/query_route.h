@@ -28,5 +28,7 @@ struct cqrs_routes {
 
 /* A route_describe_fn. */
 void query_route_describe(const struct route *route, struct cqrs_json *out);
+/* The headers that requests for it may have, for OpenAPI. */
+const struct route_header *query_route_headers(const struct cqrs_route *def);
 
 #endif

@@ -32,6 +32,12 @@ struct route_segment {
 	bool param;
 };
 
+/* A header that a request may have, for OpenAPI. */
+struct route_header {
+	const char *name, *help;
+	const char *schema; /* JSON Schema of its value */
+};
+
 /* Zeroed but for its first members; the first member of a larger struct made by calloc(). */
 struct route {
 	enum http_method method; /* GET: HEAD as well */
@@ -39,7 +45,7 @@ struct route {
 	const char *summary;     /* one line */
 	route_handle_fn *handle;
 	route_describe_fn *describe;
-	const struct cqrs_param *headers; /* that it obeys, for OpenAPI; ends with name NULL */
+	const struct route_header *headers; /* that it obeys; ends with name NULL; NULL: none */
 	/* set by route_compile() */
 	char *pattern; /* with ROUTE_BASE */
 	struct route_segment segments[ROUTE_SEGMENTS_MAX];

@@ -54,6 +54,7 @@ def test_who_waits_is_answered_when_it_is_applied(gateway):
     assert answer.status == 200, answer
     assert answer.headers["Preference-Applied"] == "wait=20"
     assert answer.headers["Consistency-Token"] and "Location" not in answer.headers
+    assert (answer.json()["state"], answer.json()["status"]) == ("applied", 200)
     assert gateway.database.value(
         "SELECT count(*) FROM sensor_data WHERE sensor_id = 7 AND time = to_timestamp(%s)",
         (reading(7, 1)["ts"],)) == 1

@@ -81,8 +81,10 @@ def gateway(request, module_cqrsd, postgres, unique):
 def test_readings_go_to_their_topic_and_into_the_table(gateway):
     sensor = next(gateway.ids)
     answer = gateway.post(reading(sensor), reading(sensor, 1))
-    assert (answer.status, answer.body) == (202, b"")
-    assert UUID7.fullmatch(answer.headers["Command-Id"])
+    command = answer.headers["Command-Id"]
+    assert (answer.status, answer.json()) == (202, {"commandId": command})
+    assert UUID7.fullmatch(command)
+    assert answer.headers["Location"] == f"/api/v1/commands/{command}"
     message = gateway.message(answer)
     assert message.topic() == gateway.topics["readings"]
     assert message.key() == str(sensor).encode()

@@ -14,8 +14,8 @@ static struct api *api;
 static struct http_server *server;
 
 static const struct cqrs_param params[] = {{.name = "id", .type = CQRS_PARAM_TEXT}, {.name = NULL}};
-static const struct cqrs_param headers[] = {
-    {.name = "If-Match", .type = CQRS_PARAM_TEXT, .help = "the version"}, {.name = NULL}};
+static const struct route_header headers[] = {
+    {.name = "If-Match", .help = "the version", .schema = "{\"type\":\"string\"}"}, {.name = NULL}};
 
 /* Says which route it is and what stood in the path. */
 static void handle(const struct route *route, struct http_request *http,
@@ -30,8 +30,9 @@ static void handle(const struct route *route, struct http_request *http,
 static void describe(const struct route *route, struct cqrs_json *out)
 {
 	(void)route;
+	static const struct openapi_problem none[] = {{0, NULL}};
 	openapi_open(out, "responses");
-	openapi_reference(out, "default", OPENAPI_PROBLEM);
+	openapi_problems(out, none);
 	cqrs_json_close_object(out);
 }
 

@@ -55,6 +55,8 @@ static void handle_nothing(void *self, const struct cqrs_message *msg, struct cq
 
 static const struct cqrs_command_route route = {
     .method = "POST", .path = "/things", .summary = "s", .status = 201, .accept = accept_thing};
+static const struct cqrs_command_route later = {
+    .method = "POST", .path = "/later", .summary = "s", .status = 202, .accept = accept_thing};
 static const struct cqrs_command_module module_def = {.abi = CQRS_ABI, .name = "things"};
 
 /* ---- the rest ---- */
@@ -66,6 +68,7 @@ static void add_routes(void)
 	struct cqrs_setup *setup = command_bus_setup(bus, &module_def);
 	cqrs_setup_topic(setup, "things", handle_nothing);
 	cqrs_setup_route(setup, &route);
+	cqrs_setup_route(setup, &later);
 	ck_assert_msg(command_bus_add(bus, setup, &module, &error), "%s", error);
 	ck_assert_msg(command_http_add_routes(commands, bus, api_routes(api), &errors), "%s",
 	              buf_str(&errors));
@@ -187,16 +190,29 @@ START_TEST(answers_without_a_body_if_the_module_gives_none)
 }
 END_TEST
 
-START_TEST(says_where_the_outcome_will_be_to_who_does_not_wait)
+static void ck_answered_later(void)
 {
 	char expected[100];
-	ck_assert_int_eq(post("Prefer: respond-async\r\n", "value"), 202);
 	snprintf(expected, sizeof expected, "{\"commandId\":\"%s\"}\n", header("Command-Id"));
 	ck_assert_str_eq(http_client_body(), expected);
 	snprintf(expected, sizeof expected, "/api/v1/commands/%s", header("Command-Id"));
 	ck_assert_str_eq(header("Location"), expected);
-	ck_assert_str_eq(header("Preference-Applied"), "respond-async");
 	ck_answer_has("Consistency-Token: things:");
+}
+
+START_TEST(says_where_the_outcome_will_be_to_who_does_not_wait)
+{
+	ck_assert_int_eq(post("Prefer: respond-async\r\n", "value"), 202);
+	ck_answered_later();
+	ck_assert_str_eq(header("Preference-Applied"), "respond-async");
+}
+END_TEST
+
+START_TEST(says_so_of_what_is_only_accepted_too)
+{
+	ck_assert_int_eq(http_client_ask(loop, server, "POST", "/api/v1/later", "", "value"), 202);
+	ck_answered_later();
+	ck_assert_str_eq(header("Preference-Applied"), "");
 }
 END_TEST
 
@@ -338,6 +354,7 @@ int main(void)
 	tcase_add_test(tc, answers_when_kafka_has_it);
 	tcase_add_test(tc, answers_without_a_body_if_the_module_gives_none);
 	tcase_add_test(tc, says_where_the_outcome_will_be_to_who_does_not_wait);
+	tcase_add_test(tc, says_so_of_what_is_only_accepted_too);
 	tcase_add_test(tc, tells_what_the_module_refuses);
 	tcase_add_test(tc, a_mistake_of_the_module_is_ours);
 	tcase_add_test(tc, has_no_producer_before_the_first_command);

@@ -36,8 +36,17 @@ static const struct cqrs_route list = {.path = "/things/{id}/parts",
                                        .params = params,
                                        .query = query,
                                        .key = key};
-static const struct cqrs_route one = {
-    .path = "/thing", .summary = "One thing", .query = query, .one = true};
+static const struct cqrs_route one = {.path = "/thing",
+                                      .summary = "One thing",
+                                      .query = query,
+                                      .one = true,
+                                      .etag = "version",
+                                      .object = "{\"title\":\"thing\"}"};
+static const struct cqrs_route others = {.path = "/other-things",
+                                         .summary = "Other things",
+                                         .query = query,
+                                         .key = key,
+                                         .object = "{\"title\":\"other\"}"};
 
 static json_t *document(void)
 {
@@ -55,6 +64,7 @@ static void setup(void)
 {
 	cqrs_routes_add(&routes, &list);
 	cqrs_routes_add(&routes, &one);
+	cqrs_routes_add(&routes, &others);
 	ck_assert_msg(!routes.error.len, "%s", buf_str(&routes.error));
 }
 
@@ -94,10 +104,8 @@ START_TEST(describes_every_parameter)
 	ck_param(get, 4,
 	         "{\"name\":\"width\",\"in\":\"query\",\"required\":false,\"description\":"
 	         "\"a duration from 1ms to 1d, as in 30m\",\"schema\":{\"type\":\"string\","
-	         "\"default\":\"30m\"}}");
+	         "\"pattern\":\"^[0-9]+(us|ms|s|m|h|d)$\",\"default\":\"30m\"}}");
 	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 13);
-	get = operation(doc, "/api/v1/thing");
-	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 3);
 	json_decref(doc);
 }
 END_TEST
@@ -109,22 +117,105 @@ START_TEST(describes_responses_and_formats)
 	json_t *ok = json_object_get(responses, "200");
 	ck_assert_uint_eq(json_object_size(json_object_get(ok, "content")), 3);
 	ck_assert_ptr_nonnull(json_object_get(json_object_get(ok, "headers"), "Link"));
+	/* What stands in a path may be missing there. */
+	ck_assert_ptr_nonnull(json_object_get(responses, "404"));
+	get = operation(doc, "/api/v1/other-things");
+	responses = json_object_get(get, "responses");
 	ck_assert_ptr_null(json_object_get(responses, "404"));
+	ck_assert_ptr_null(json_object_get(responses, "304"));
+	ck_assert_ptr_null(json_object_get(responses, "415"));
+	ck_assert_ptr_nonnull(json_object_get(responses, "431"));
 	get = operation(doc, "/api/v1/thing");
-	ck_assert_ptr_nonnull(json_object_get(json_object_get(get, "responses"), "404"));
+	responses = json_object_get(get, "responses");
+	ck_assert_ptr_nonnull(json_object_get(responses, "404"));
+	ok = json_object_get(json_object_get(responses, "304"), "headers");
+	ck_assert_ptr_nonnull(json_object_get(ok, "ETag"));
 	ck_assert_str_eq(json_string_value(json_object_get(get, "operationId")), "get_thing");
 	ck_assert_str_eq(json_string_value(json_object_get(doc, "openapi")), "3.1.0");
 	json_decref(doc);
 }
 END_TEST
 
+/* The schema of what a route answers as JSON. */
+static json_t *answer_schema(json_t *doc, const char *path)
+{
+	json_t *responses = json_object_get(operation(doc, path), "responses");
+	json_t *content = json_object_get(json_object_get(responses, "200"), "content");
+	return json_object_get(json_object_get(content, "application/json"), "schema");
+}
+
+START_TEST(says_what_the_module_says_of_its_objects)
+{
+	json_t *doc = document(), *schema = answer_schema(doc, "/api/v1/thing");
+	ck_assert_str_eq(json_string_value(json_object_get(schema, "title")), "thing");
+	schema = answer_schema(doc, "/api/v1/other-things");
+	ck_assert_str_eq(json_string_value(json_object_get(schema, "type")), "array");
+	schema = json_object_get(schema, "items");
+	ck_assert_str_eq(json_string_value(json_object_get(schema, "title")), "other");
+	schema = json_object_get(answer_schema(doc, "/api/v1/things/{id}/parts"), "items");
+	ck_assert_str_eq(json_string_value(json_object_get(schema, "type")), "object");
+	json_decref(doc);
+}
+END_TEST
+
+START_TEST(refuses_a_schema_that_is_none)
+{
+	struct cqrs_route wrong = one;
+	struct cqrs_routes more = {.module = "test", .table = &table};
+	wrong.path = "/wrong";
+	wrong.object = "[]";
+	cqrs_routes_add(&more, &wrong);
+	ck_assert_str_eq(buf_str(&more.error),
+	                 "route /wrong: the schema of its object is no JSON object");
+	buf_release(&more.error);
+}
+END_TEST
+
+START_TEST(describes_headers_of_requests)
+{
+	json_t *doc = document(), *get = operation(doc, "/api/v1/thing");
+	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 4);
+	ck_param(
+	    get, 1,
+	    "{\"name\":\"If-None-Match\",\"in\":\"header\",\"required\":false,\"description\":"
+	    "\"the ETag of an "
+	    "earlier answer as JSON: 304 if it still has it\",\"schema\":{\"type\":\"string\"}}");
+	get = operation(doc, "/api/v1/other-things");
+	ck_assert_uint_eq(json_array_size(json_object_get(get, "parameters")), 8);
+	json_decref(doc);
+}
+END_TEST
+
+/* Looks at all that `json` has. */
+static void ck_references(json_t *doc, json_t *json)
+{
+	static const char base[] = "#/components/";
+	const char *name, *target = json_string_value(json_object_get(json, "$ref"));
+	json_t *member, *components = json_object_get(doc, "components");
+	size_t i;
+	if (target) {
+		char kind[20], which[40];
+		ck_assert_msg(!strncmp(target, base, strlen(base)), "%s", target);
+		ck_assert_int_eq(sscanf(target + strlen(base), "%19[^/]/%39s", kind, which), 2);
+		ck_assert_msg(json_object_get(json_object_get(components, kind), which), "%s",
+		              target);
+	}
+	json_object_foreach(json, name, member) ck_references(doc, member);
+	json_array_foreach(json, i, member) ck_references(doc, member);
+}
+
 START_TEST(points_at_nothing_that_is_not_there)
 {
-	json_t *doc = document(), *components = json_object_get(doc, "components");
-	ck_assert_ptr_nonnull(json_object_get(json_object_get(components, "schemas"), "Problem"));
-	json_t *problem = json_object_get(json_object_get(components, "responses"), "Problem");
+	json_t *doc = document(), *get = operation(doc, "/api/v1/thing");
+	json_t *busy = json_object_get(json_object_get(get, "responses"), "503");
+	ck_assert_str_eq(json_string_value(json_object_get(busy, "$ref")),
+	                 "#/components/responses/Problem503");
+	ck_references(doc, doc);
+	busy = json_object_get(json_object_get(json_object_get(doc, "components"), "responses"),
+	                       "Problem503");
 	ck_assert_ptr_nonnull(
-	    json_object_get(json_object_get(problem, "content"), "application/problem+json"));
+	    json_object_get(json_object_get(busy, "content"), "application/problem+json"));
+	ck_assert_ptr_nonnull(json_object_get(json_object_get(busy, "headers"), "Retry-After"));
 	json_decref(doc);
 }
 END_TEST
@@ -149,6 +240,9 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, describes_every_parameter);
 	tcase_add_test(tc, describes_responses_and_formats);
+	tcase_add_test(tc, says_what_the_module_says_of_its_objects);
+	tcase_add_test(tc, refuses_a_schema_that_is_none);
+	tcase_add_test(tc, describes_headers_of_requests);
 	tcase_add_test(tc, points_at_nothing_that_is_not_there);
 	tcase_add_test(tc, shows_people_a_link_to_try);
 	suite_add_tcase(suite, tc);

@@ -324,16 +324,27 @@ static void accept_delete(void *self, const struct cqrs_request *req, struct cqr
 #define PRICE_SCHEMA                                                              \
 	"\"price\":{\"type\":\"number\",\"minimum\":0,\"exclusiveMaximum\":1e15," \
 	"\"description\":\"of at most two decimal places\"}"
-#define MEMBERS_SCHEMA "{" NAME_SCHEMA "," TEXT_SCHEMA "," PRICE_SCHEMA "}"
+/* What was read can be sent back; nobody can set it. */
+#define STAMPS_SCHEMA                                                   \
+	"\"createdAt\":{\"type\":\"string\",\"format\":\"date-time\"}," \
+	"\"updatedAt\":{\"type\":\"string\",\"format\":\"date-time\"}," \
+	"\"version\":{\"type\":\"integer\",\"minimum\":1,"              \
+	"\"maximum\":9223372036854775807}"
+#define MEMBERS_SCHEMA NAME_SCHEMA "," TEXT_SCHEMA "," PRICE_SCHEMA "," STAMPS_SCHEMA
+#define CLOSED         "\"type\":\"object\",\"additionalProperties\":false"
+#define WHOLE          CLOSED ",\"required\":[\"name\",\"description\",\"price\"]"
 
-static const char whole_schema[] =
-    "{\"type\":\"object\",\"required\":[\"name\",\"description\",\"price\"],"
-    "\"properties\":" MEMBERS_SCHEMA "}";
+static const char new_schema[] = "{" WHOLE ",\"properties\":{" MEMBERS_SCHEMA "}}";
+static const char whole_schema[] = "{" WHOLE ",\"properties\":{" ID_SCHEMA "," MEMBERS_SCHEMA "}}";
 static const char part_schema[] =
-    "{\"type\":\"object\",\"minProperties\":1,\"properties\":" MEMBERS_SCHEMA "}";
-static const char id_schema[] = "{\"type\":\"object\",\"properties\":{" ID_SCHEMA "}}";
-static const char sent_schema[] = "{\"type\":\"object\",\"properties\":{" ID_SCHEMA "," NAME_SCHEMA
-                                  "," TEXT_SCHEMA "," PRICE_SCHEMA "}}";
+    "{" CLOSED ",\"anyOf\":[{\"required\":[\"name\"]},{\"required\":[\"description\"]},"
+    "{\"required\":[\"price\"]}],\"properties\":{" ID_SCHEMA "," MEMBERS_SCHEMA "}}";
+static const char id_schema[] =
+    "{\"type\":\"object\",\"required\":[\"productId\"],\"properties\":{" ID_SCHEMA "}}";
+/* As it was sent; or, with Prefer: wait, as it is. */
+static const char sent_schema[] =
+    "{\"type\":\"object\",\"required\":[\"productId\"],\"properties\":{" ID_SCHEMA
+    "," MEMBERS_SCHEMA "}}";
 
 static const struct cqrs_param id_params[] = {
     {.name = "id", .type = CQRS_PARAM_UUID, .help = "the product's id"},
@@ -341,7 +352,7 @@ static const struct cqrs_param id_params[] = {
 };
 
 static const struct cqrs_command_route routes[] = {
-    {"POST", "/products", "Create a product", NULL, whole_schema, id_schema, 201, accept_create},
+    {"POST", "/products", "Create a product", NULL, new_schema, id_schema, 201, accept_create},
     {"PUT", "/products/{id}", "Change all of a product", id_params, whole_schema, sent_schema, 200,
      accept_update},
     {"PATCH", "/products/{id}", "Change some of a product", id_params, part_schema, sent_schema,

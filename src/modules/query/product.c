@@ -2,7 +2,19 @@
 /* What can be asked about products: one by its id, and a search. */
 #include <cqrs/query.h>
 
-#define VIEW    "product_view"
+#define VIEW "product_view"
+#define TIME                                                 \
+	"{\"type\":[\"string\",\"number\"],\"description\":" \
+	"\"RFC 3339, or as time_format says\"}"
+#define COUNT "{\"type\":\"integer\",\"minimum\":0}"
+#define PRODUCT                                                                                \
+	"{\"type\":\"object\",\"required\":[\"productId\",\"name\",\"description\",\"price\"," \
+	"\"createdAt\",\"updatedAt\",\"version\"],\"properties\":{"                            \
+	"\"productId\":{\"type\":\"string\",\"format\":\"uuid\"},"                             \
+	"\"name\":{\"type\":\"string\"},\"description\":{\"type\":\"string\"},"                \
+	"\"price\":{\"type\":\"number\",\"minimum\":0},"                                       \
+	"\"createdAt\":" TIME ",\"updatedAt\":" TIME ","                                       \
+	"\"version\":{\"type\":\"integer\",\"minimum\":1}}}"
 #define COUNTED 10000 /* where product_view.search() stops counting, and pages end */
 
 static const struct cqrs_param one_params[] = {
@@ -74,6 +86,7 @@ static const struct cqrs_route routes[] = {
      .params = one_params,
      .query = get_product,
      .one = true,
+     .object = PRODUCT,
      .etag = "version",
      .view = VIEW,
      .cached = true},
@@ -82,6 +95,11 @@ static const struct cqrs_route routes[] = {
      .params = search_params,
      .query = search,
      .one = true,
+     .object =
+         "{\"type\":\"object\",\"required\":[\"totalCount\",\"totalPages\",\"page\",\"size\","
+         "\"hasMore\",\"products\"],\"properties\":{\"totalCount\":" COUNT ",\"totalPages\":" COUNT
+         ",\"page\":" COUNT ",\"size\":" COUNT ",\"hasMore\":{\"type\":\"boolean\"},"
+         "\"products\":{\"type\":\"array\",\"items\":" PRODUCT "}}}",
      .view = VIEW},
 };
 

@@ -6,6 +6,8 @@
  * of time alone (BRIN knows ranges).  So whatever wants the first rows in order of time asks each
  * sensor for its first rows, by a short range scan of the key, and merges them.
  */
+#include "../sensor/sensor_schema.h"
+
 #include <cqrs/query.h>
 
 #define SECOND INT64_C(1000000)
@@ -355,36 +357,43 @@ static const struct cqrs_route routes[] = {
      .summary = "All sensors",
      .params = list_params,
      .query = list_sensors,
+     .object = SENSOR_SCHEMA,
      .key = sensor_key},
     {.path = "/sensors/{id}",
      .summary = "One sensor",
      .params = one_params,
      .query = get_sensor,
+     .object = SENSOR_SCHEMA,
      .one = true,
      .lookup = "id"},
     {.path = "/sensors/latest",
      .summary = "The newest reading of every sensor",
      .query = list_latest,
+     .object = READING_SCHEMA,
      .key = latest_key},
     {.path = "/sensors/{id}/latest",
      .summary = "The newest reading of one sensor",
      .params = one_params,
      .query = get_latest,
+     .object = READING_SCHEMA,
      .one = true},
     {.path = "/sensor-data",
      .summary = "Readings",
      .params = reading_params,
      .query = list_readings,
+     .object = READING_SCHEMA,
      .key = reading_key},
     {.path = "/sensor-data/avg",
      .summary = "Averages per period",
      .params = average_params,
      .query = list_averages,
+     .object = AVERAGE_SCHEMA,
      .key = average_key},
     {.path = "/sensor-data/avg-latest",
      .summary = "Averages, last, least and greatest values per period",
      .params = average_params,
      .query = list_averages_and_latest,
+     .object = AVERAGE_LATEST_SCHEMA,
      .key = average_key},
 };
 

@@ -105,13 +105,14 @@ static void accept_sensor(void *self, const struct cqrs_request *req, struct cqr
 #define TEXT_OF(macro) #macro
 #define TEXT(macro)    TEXT_OF(macro)
 
-#define READING_SCHEMA                                                               \
-	"{\"type\":\"object\",\"required\":[\"ts\",\"sensor_id\"],"                  \
-	"\"anyOf\":[{\"required\":[\"temperature\"]},{\"required\":[\"cpu\"]}],"     \
-	"\"properties\":{"                                                           \
-	"\"ts\":{\"type\":[\"integer\",\"string\"]},"                                \
-	"\"sensor_id\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":2147483647}," \
-	"\"temperature\":{\"type\":[\"number\",\"null\"]},"                          \
+#define READING_SCHEMA                                                                      \
+	"{\"type\":\"object\",\"required\":[\"ts\",\"sensor_id\"],"                         \
+	"\"anyOf\":[{\"required\":[\"temperature\"]},{\"required\":[\"cpu\"]}],"            \
+	"\"properties\":{"                                                                  \
+	"\"ts\":{\"type\":[\"integer\",\"string\"],\"format\":\"date-time\",\"minimum\":0," \
+	"\"maximum\":9223372036854775807},"                                                 \
+	"\"sensor_id\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":2147483647},"        \
+	"\"temperature\":{\"type\":[\"number\",\"null\"]},"                                 \
 	"\"cpu\":{\"type\":[\"number\",\"null\"]}}}"
 
 #define TEXT_SCHEMA "{\"type\":\"string\",\"maxLength\":" TEXT(SENSOR_TEXT_MAX) "}"
