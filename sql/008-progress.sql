@@ -87,7 +87,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Whether a view shows what a message has done: it feeds the view itself, or by the
--- events that it has caused.
+-- events that it has caused.  What only feeds others, and becomes no events, changes nothing in it.
 CREATE FUNCTION cqrs.applied(view text, topic text, partition integer, "offset" bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -95,6 +95,9 @@ DECLARE
 BEGIN
     IF EXISTS (SELECT FROM cqrs.views v WHERE v.view = applied.view AND v.topic = applied.topic) THEN
         RETURN cqrs.has_come(view, topic, partition, "offset" + 1);
+    END IF;
+    IF NOT (SELECT coalesce(bool_or(v.publishes), true) FROM cqrs.views v WHERE v.topic = applied.topic) THEN
+        RETURN true;
     END IF;
     SELECT p.requires INTO required FROM cqrs.progress p
     WHERE p.topic = applied.topic AND p.partition = applied.partition AND p.next_offset > applied."offset"

@@ -109,6 +109,26 @@ def test_who_waits_and_hangs_up_leaves_nothing(two):
     two[0].seen(id, 1)
 
 
+def test_what_another_system_has_done_is_not_waited_for(cqrsd, database, kafka, unique):
+    """Its token is good everywhere, since a client may have several."""
+    topics = {name: unique(name) for name in (*NAMES, "readings", "sensors")}
+    progress = unique("progress")
+    for topic in (*topics.values(), progress):
+        kafka.create(topic)
+    sensors = {name: topics.pop(name) for name in ("readings", "sensors")}
+    daemon = cqrsd(config(database, kafka, unique("group"), topics, progress,
+                          commands={"sensor": {"topics": sensors}},
+                          queries={"sensor": {}})).start()
+    products = Products(daemon, database, kafka, topics)
+    described = products.call("PUT", "/sensors/7", {"type": "a", "location": "b"})
+    made = products.call("POST", "/products", KEYBOARD)
+    both = f"{token_of(described)}, {token_of(made)}"
+    assert see(products, made.json()["productId"], both).status == 200
+    assert products.call("GET", "/sensors/7", Consistency_Token=both).status == 200
+    unknown = see(products, made.json()["productId"], "of-nobody:0@0")
+    assert (unknown.status, unknown.json()["code"]) == (503, "not_applied_yet")
+
+
 class Client(threading.Thread):
     """Changes products of its own, by one process, and reads them by another one."""
 
