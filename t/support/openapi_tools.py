@@ -33,8 +33,9 @@ def install():
         raise RuntimeError(f"{PATH} cannot be made: {made.stdout}{made.stderr}")
     done = run(PATH / "bin" / "pip", "install", "-q", "--disable-pip-version-check",
                "--retries", "1", "--timeout", "15", *REQUIREMENTS)
-    if done.returncode and UNREACHABLE.search(done.stderr):
-        raise Unreachable(f"PyPI cannot be reached: {done.stderr.strip().splitlines()[-1]}")
+    unreachable = [line for line in done.stderr.splitlines() if UNREACHABLE.search(line)]
+    if done.returncode and unreachable:
+        raise Unreachable(f"PyPI cannot be reached: {unreachable[-1]}")
     if done.returncode:
         raise RuntimeError(f"pip: {done.stderr}")
 
