@@ -181,9 +181,9 @@ def test_the_daemon_does_what_it_says(system, tools):
         [tools / "schemathesis", "--config-file", SUPPORT / "schemathesis.toml", "run",
          f"http://127.0.0.1:{system.daemon.http_port}/api/v1/openapi.json", "--no-color",
          "--output-sanitize", "false", "--warnings", "off", *options],
-        cwd=SUPPORT, capture_output=True, text=True, env={
-            **os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONDONTWRITEBYTECODE": "1",
-            "KNOWN": json.dumps(system.known)})
+        cwd=system.daemon.directory, capture_output=True, text=True, env={
+            **os.environ, "PYTHONPATH": str(SUPPORT), "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
+            "PYTHONDONTWRITEBYTECODE": "1", "KNOWN": json.dumps(system.known)})
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     system.daemon.check_alive()
