@@ -263,7 +263,7 @@ struct cqrs_command_route {
 	    *params;        /* at most CQRS_PARAMS_MAX, ends with name NULL; NULL: none */
 	const char *body;   /* JSON Schema of the body; NULL: it has none */
 	const char *answer; /* JSON Schema of the answer's body; NULL: it has none */
-	int status;         /* when it is accepted: 200, 201 or 202 */
+	int status;         /* when it is accepted: 200, 201 or 202, whose body is the core's */
 	cqrs_accept_fn *accept;
 };
 
