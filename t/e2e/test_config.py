@@ -110,7 +110,8 @@ def test_the_example_says_the_defaults(check):
     """So all of it may be left out, but for the modules."""
     modules = yaml.safe_load(EXAMPLE.read_text())
     code, errors, printed = check(yaml.safe_dump(
-        {side: {name: {} for name in modules[side]} for side in ("commands", "queries")}), "-T")
+        {side: {name: {} for name, options in modules[side].items() if isinstance(options, dict)}
+         for side in ("commands", "queries")}), "-T")
     assert code == 0, errors
     effective, example = (
         {name: same(value) for name, value in flat(yaml.safe_load(text)).items()}

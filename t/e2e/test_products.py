@@ -171,7 +171,8 @@ def test_a_refusal_that_nobody_waits_for_is_a_dead_letter(products):
     answer = products.call("PUT", f"/products/{id}", KEYBOARD)
     assert answer.status == 200
     _, _, place = answer.headers["Consistency-Token"].rpartition(":")
-    assert products.letter("commands", map(int, place.split("@"))) == f"there is no product {id}"
+    place = [int(number) for number in place.split("@")]
+    assert products.letter("commands", place) == f"there is no product {id}"
 
 
 def test_a_repeated_create_has_the_same_id(products):
