@@ -10,11 +10,13 @@ import time
 
 import confluent_kafka
 
-from bench.figure import AtMost, Within
+from bench.figure import AtLeast, AtMost, Within
 from support import broker
 from support.daemon import BINARY
 from support.postgres import bin_directory
 from support.workshop import REPOSITORY
+
+ALONE = AtMost, AtLeast  # goals without a reference
 
 
 def said(*command):
@@ -84,7 +86,7 @@ class Result:
         }
 
     def is_met(self, reference, cqrsd):
-        if cqrsd is None or reference is None and not isinstance(self.figure.goal, AtMost):
+        if cqrsd is None or reference is None and not isinstance(self.figure.goal, ALONE):
             return False
         return self.figure.goal.is_met(reference, cqrsd)
 
@@ -115,7 +117,7 @@ def brief(result):
         return f"{row['name']} -"
     if isinstance(goal, Within):
         return f"{row['name']} {row['cqrsd'] - row['reference']:+.2f} {row['unit']}{mark}"
-    if isinstance(goal, AtMost):
+    if isinstance(goal, ALONE):
         return f"{row['name']} {number(row['cqrsd'])} {row['unit']}{mark}"
     return f"{row['name']} {number(row['ratio'], 2)}{mark}"
 
