@@ -131,7 +131,12 @@ CQRS_EXPORT struct cqrs_decision *cqrs_setup_decisions(struct cqrs_setup *setup,
  * a message has done waits for these events, too.
  */
 CQRS_EXPORT void cqrs_setup_publishes(struct cqrs_setup *setup);
-/* The module's tables are made of events that others publish. */
+/*
+ * The module's tables, its view, are made of events that others publish.  `cqrsd rebuild` can
+ * make it anew if all of it stands in the schema of the module's name, which statements name
+ * ("SELECT product_view.project($1)"), and if there are no other declarations than topics
+ * and statements.
+ */
 CQRS_EXPORT void cqrs_setup_projects(struct cqrs_setup *setup);
 
 /*

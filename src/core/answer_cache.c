@@ -105,8 +105,10 @@ static void on_notify(void *owner, struct pg_conn *conn, const char *payload)
 	struct answer_cache *cache = owner;
 	const char *colon = strchr(payload, ':');
 	(void)conn;
-	if (!colon)
+	if (!colon) {
+		forget_all(cache);
 		return;
+	}
 	char view[64];
 	size_t view_len = (size_t)(colon - payload);
 	if (view_len >= sizeof view)

@@ -3,9 +3,9 @@
  * Answers about one object that are kept until the object changes.
  *
  * Whoever changes a view tells the key of what has changed: pg_notify('cqrs_changed',
- * 'view:key'), in the transaction of the change.  An answer is kept only if nothing was
- * told of its key since it was asked for, and not for long; nothing is kept while
- * nobody listens.  So what is kept is never older than the view by more than the
+ * 'view:key'), in the transaction of the change; without a key all may have changed.  An answer is
+ * kept only if nothing was told of its key since it was asked for, and not for long; nothing is
+ * kept while nobody listens.  So what is kept is never older than the view by more than the
  * notification that is on its way.
  */
 #ifndef ANSWER_CACHE_H

@@ -54,5 +54,6 @@ int cmd_migrate(struct cmd *cmd);
 int cmd_produce(struct cmd *cmd);
 int cmd_dead_letters(struct cmd *cmd);
 int cmd_offsets(struct cmd *cmd);
+int cmd_rebuild(struct cmd *cmd);
 
 #endif

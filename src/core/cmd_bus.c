@@ -12,7 +12,7 @@ static void on_module(const struct module *module, const char *error)
 		fprintf(stderr, "cqrsd: module %s: %s\n", module->name, error);
 }
 
-bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
+static void init(struct cmd_bus *b, const struct cmd *cmd)
 {
 	const struct core_options *core = &cmd->config->core;
 	*b =
@@ -31,13 +31,33 @@ bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
 	                                .timeout_us = core->postgres.write.timeout,
 	                                .progress = core->kafka.progress,
 	                                .memory = core->memory};
+}
+
+static bool make(struct cmd_bus *b)
+{
 	b->health = b->loop ? health_new(b->loop) : NULL;
 	if (b->health && b->metrics)
 		b->bus = command_bus_new(b->loop, &b->config, b->metrics, b->health);
-	if (b->bus)
-		return command_modules_start(b->modules, b->bus, on_module);
-	fputs("cqrsd: out of memory\n", stderr);
-	return false;
+	if (!b->bus)
+		fputs("cqrsd: out of memory\n", stderr);
+	return b->bus != NULL;
+}
+
+bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd)
+{
+	init(b, cmd);
+	return make(b) && command_modules_start(b->modules, b->bus, on_module);
+}
+
+bool cmd_bus_init_shadow(struct cmd_bus *b, const struct cmd *cmd, struct module *view,
+                         const char *group, const char *brokers)
+{
+	init(b, cmd);
+	b->config.brokers = brokers;
+	b->config.group = group;
+	b->config.start = "earliest";
+	b->config.shadow_of = view->name;
+	return make(b) && command_modules_start_one(view, b->bus, on_module);
 }
 
 /* The modules stop while the bus that they know is still there. */

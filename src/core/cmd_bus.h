@@ -20,6 +20,9 @@ struct cmd_bus {
 
 /* After cmd_load() with modules; false after saying why on stderr.  Released in either case. */
 bool cmd_bus_init(struct cmd_bus *b, const struct cmd *cmd);
+/* The same with one module, the view of that name, which stores into its shadow as `group`. */
+bool cmd_bus_init_shadow(struct cmd_bus *b, const struct cmd *cmd, struct module *view,
+                         const char *group, const char *brokers);
 void cmd_bus_release(struct cmd_bus *b);
 
 #endif

@@ -36,7 +36,9 @@ struct command_bus_config {
 	int writers;
 	int64_t network_timeout_us; /* of PostgreSQL */
 	int64_t max_rows, max_delay_us, timeout_us;
-	const char *progress;     /* topic that tells how far events have come; NULL: nobody asks */
+	const char *progress; /* topic that tells how far events have come; NULL: nobody asks */
+	const char
+	    *shadow_of; /* a view: what is stored goes to its shadow, see shadow.h; or NULL */
 	int64_t keep_outcomes_us; /* of commands; 0: for ever */
 	int64_t memory;           /* bytes that messages and batches may take, about */
 };

@@ -71,6 +71,8 @@ struct command_bus {
 	size_t n_statements, cap_statements;
 	struct cqrs_decision **decisions;
 	size_t n_decisions, cap_decisions;
+	char **shadows; /* texts about the shadow of a view */
+	size_t n_shadows, cap_shadows;
 	struct bus_periodic *periodics;
 	struct command_routes routes; /* that nobody has taken */
 	struct cqrs_setup *setups;

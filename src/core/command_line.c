@@ -55,6 +55,10 @@ static const struct subcommand subcommands[] = {
      "                                set TOPIC PARTITION OFFSET|earliest|latest [--yes]: only\n"
      "                                when no member of the group is alive",
      cmd_offsets},
+    {"rebuild",
+     "VIEW [--partial]: makes a view anew from the events in Kafka, while the old one\n"
+     "                                answers; --partial: also if the first of them are gone",
+     cmd_rebuild},
 };
 
 #define N_SUBCOMMANDS (sizeof subcommands / sizeof subcommands[0])

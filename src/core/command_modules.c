@@ -15,6 +15,14 @@ static const char *start(struct module *module, struct command_bus *bus)
 	return command_bus_add(bus, setup, module->self, &error) ? NULL : error;
 }
 
+bool command_modules_start_one(struct module *module, struct command_bus *bus,
+                               command_modules_fn *told)
+{
+	const char *error = start(module, bus);
+	told(module, error);
+	return !error;
+}
+
 bool command_modules_start(struct module_set *set, struct command_bus *bus,
                            command_modules_fn *told)
 {
@@ -23,9 +31,7 @@ bool command_modules_start(struct module_set *set, struct command_bus *bus,
 		struct module *module = module_set_at(set, i);
 		if (module->kind != MODULE_COMMAND)
 			continue;
-		const char *error = start(module, bus);
-		told(module, error);
-		fine = fine && !error;
+		fine &= command_modules_start_one(module, bus, told);
 	}
 	return fine && progress_join(bus);
 }

@@ -5,6 +5,7 @@
 #include "container.h"
 #include "log.h"
 #include "pg_value.h"
+#include "shadow.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -111,6 +112,10 @@ struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup, const struct cqrs_
 		cqrs_setup_fail(setup, "table %s: 1 to %d columns", def->name, CQRS_COLUMNS_MAX);
 	if (bus->n_tables == COMMAND_TABLES_MAX)
 		cqrs_setup_fail(setup, "more than %d tables", COMMAND_TABLES_MAX);
+	if (bus->config->shadow_of)
+		cqrs_setup_fail(setup,
+		                "it cannot be rebuilt: it declares a table, where a statement that "
+		                "names the table with its schema is needed");
 	if (*setup->error)
 		return NULL;
 	struct cqrs_table *table = batch_table_new(def, bus->n_tables);
@@ -119,6 +124,20 @@ struct cqrs_table *cqrs_setup_table(struct cqrs_setup *setup, const struct cqrs_
 	else
 		cqrs_setup_fail(setup, "out of memory");
 	return table;
+}
+
+/* What a statement says, or what it says of the shadow that is to be filled; NULL: no memory. */
+static const char *sql_of(struct command_bus *bus, const char *sql)
+{
+	if (!bus->config->shadow_of)
+		return sql;
+	if (!batch_grow((void **)&bus->shadows, bus->n_shadows, &bus->cap_shadows,
+	                sizeof *bus->shadows))
+		return NULL;
+	char *text = shadow_sql(bus->config->shadow_of, sql);
+	if (text)
+		bus->shadows[bus->n_shadows++] = text;
+	return text;
 }
 
 static void statement_free(struct cqrs_statement *statement)
@@ -144,13 +163,14 @@ struct cqrs_statement *cqrs_setup_statement(struct cqrs_setup *setup, const char
 		bus->statements = grown;
 	if (statement)
 		statement->types = calloc(n + 1, sizeof *statement->types);
-	if (!statement || !grown || !statement->types) {
+	const char *text = sql_of(bus, sql);
+	if (!statement || !grown || !statement->types || !text) {
 		cqrs_setup_fail(setup, "out of memory");
 		statement_free(statement);
 		return NULL;
 	}
 	statement->index = bus->n_statements;
-	statement->sql = sql;
+	statement->sql = text;
 	statement->n_params = (int)n;
 	statement->param_types = types;
 	for (size_t i = 0; i < n; i++)
@@ -163,6 +183,8 @@ static struct cqrs_decision *add_decision(struct cqrs_setup *setup, const char *
                                           const enum cqrs_type *types, size_t n, bool many)
 {
 	struct command_bus *bus = setup->bus;
+	if (bus->config->shadow_of)
+		cqrs_setup_fail(setup, "it cannot be rebuilt: it decides, and is no view");
 	if (n == 0 || n > CQRS_PARAMS_DECIDED)
 		cqrs_setup_fail(setup, "decision %s: 1 to %d parameters", function,
 		                CQRS_PARAMS_DECIDED);
@@ -303,7 +325,8 @@ static bool add_periodic(struct command_bus *bus, int64_t period_us, const char 
 
 void cqrs_setup_periodic(struct cqrs_setup *setup, int64_t period_us, const char *sql)
 {
-	if (!add_periodic(setup->bus, period_us, sql))
+	/* The view itself goes on being looked after by those who feed it. */
+	if (!setup->bus->config->shadow_of && !add_periodic(setup->bus, period_us, sql))
 		cqrs_setup_fail(setup, "out of memory");
 }
 
@@ -358,4 +381,7 @@ void setup_release(struct command_bus *bus)
 	free(bus->decisions);
 	for (int i = 0; i < bus->n_tables; i++)
 		batch_table_free(bus->tables[i]);
+	for (size_t i = 0; i < bus->n_shadows; i++)
+		free(bus->shadows[i]);
+	free(bus->shadows);
 }

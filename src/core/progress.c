@@ -36,7 +36,8 @@ bool progress_join(struct command_bus *bus)
 
 void progress_register_sql(const struct command_bus *bus, struct buf *sql)
 {
-	for (int i = 0; i < bus->n_modules; i++) {
+	/* The view is still fed by its own group. */
+	for (int i = 0; !bus->config->shadow_of && i < bus->n_modules; i++) {
 		const char *comma = "";
 		buf_puts(sql, "CALL cqrs.register_view(");
 		pg_add_literal(sql, bus->modules[i].module->name);
