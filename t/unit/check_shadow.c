@@ -21,7 +21,8 @@ END_TEST
 
 START_TEST(changes_nothing_else)
 {
-	static const char sql[] = "SELECT my_view.f(), a.view, view, views.t, 'view:1' FROM other.t";
+	static const char sql[] =
+	    "SELECT my_view.f(), a.view, view, views.t, 'view:1' FROM other.t";
 	ck_shadow(sql, sql);
 }
 END_TEST
