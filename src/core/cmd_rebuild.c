@@ -114,7 +114,7 @@ static struct module *find_view(const struct cmd *cmd, const char *view)
 	for (size_t i = 0; i < module_set_count(cmd->modules); i++)
 		if (module_set_at(cmd->modules, i)->kind == MODULE_COMMAND)
 			fprintf(stderr, " %s", module_set_at(cmd->modules, i)->name);
-	fputc('\n', stderr);
+	fputs("\n", stderr);
 	return NULL;
 }
 

@@ -51,7 +51,7 @@ class Servers:
     """A PostgreSQL whose members have a password, and a Kafka."""
 
     SETTINGS = {
-        "max_connections": 44, "superuser_reserved_connections": 10,
+        "max_connections": 64, "superuser_reserved_connections": 10,
         "deadlock_timeout": "200ms", "restart_after_crash": "on",
     }
 
