@@ -105,16 +105,18 @@ static int rebuild(struct cmd_bus *b, const struct core_options *core, const str
 /* The command module of that name; NULL after saying which there are. */
 static struct module *find_view(const struct cmd *cmd, const char *view)
 {
+	struct buf names = BUF_INIT;
 	for (size_t i = 0; i < module_set_count(cmd->modules); i++) {
 		struct module *module = module_set_at(cmd->modules, i);
 		if (module->kind == MODULE_COMMAND && !strcmp(module->name, view))
 			return module;
 	}
-	fprintf(stderr, "cqrsd: there is no command module %s; configured are:", view);
 	for (size_t i = 0; i < module_set_count(cmd->modules); i++)
 		if (module_set_at(cmd->modules, i)->kind == MODULE_COMMAND)
-			fprintf(stderr, " %s", module_set_at(cmd->modules, i)->name);
-	fputs("\n", stderr);
+			buf_printf(&names, " %s", module_set_at(cmd->modules, i)->name);
+	fprintf(stderr, "cqrsd: there is no command module %s; configured are:%s\n", view,
+	        buf_str(&names));
+	buf_release(&names);
 	return NULL;
 }
 
