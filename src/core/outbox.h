@@ -16,7 +16,8 @@
  *              └─(timer)      └───────────────────┴─────────────────────────┘
  *
  * Of all processes on a database one relays, the one with the advisory lock.
- * No position is kept, so a row that commits late is found late, never lost.
+ * No position is kept, so a row that commits late is found late, never lost.  It vacuums
+ * the table after each 100,000 rows, so that this is as large as what waits in it.
  */
 #ifndef OUTBOX_H
 #define OUTBOX_H

@@ -24,7 +24,8 @@ enum outbox_state {
 	REQUIRING,
 	READING,
 	SENDING,
-	DELETING
+	DELETING,
+	VACUUMING
 };
 
 struct outbox {
@@ -43,6 +44,7 @@ struct outbox {
 	bool has_rows;   /* the last read found some */
 	bool is_settled; /* the batch, before its read was done */
 	bool has_failed; /* the last batch */
+	int deleted;     /* since the last VACUUM */
 	struct pg_request request;
 	struct outbox_done sent;
 	struct outbox_progress *progress;

@@ -6,11 +6,13 @@
 
 /* "cqrs" in ASCII and the second lock of it, see schema.c. */
 #define LOCK_SQL "SELECT pg_try_advisory_lock(1668379251, 2)"
+/* Autovacuum comes once a minute: at full speed that would be a million dead rows. */
+#define VACUUM_ROWS 100000
 /* A full sink is full of the records of others, and they are on their way. */
 #define FULL_US 50000
 
 static pg_result_fn on_lock_result, on_reached_result, on_required_result, on_rows;
-static pg_done_fn on_locked, on_reached, on_required, on_read, on_deleted;
+static pg_done_fn on_locked, on_reached, on_required, on_read, on_deleted, on_vacuumed;
 
 static struct outbox *of_request(struct pg_request *request)
 {
@@ -91,6 +93,15 @@ static void delete_stored(struct outbox *outbox)
 	                        .values = outbox->sent.values,
 	                        .lengths = outbox->sent.lengths,
 	                        .done = on_deleted});
+}
+
+/* A simple Query: VACUUM is no part of a transaction. */
+static void vacuum(struct outbox *outbox)
+{
+	outbox->deleted = 0;
+	outbox->request =
+	    (struct pg_request){.sql = "VACUUM cqrs.outbox", .n_params = -1, .done = on_vacuumed};
+	outbox->state = pg_conn_send(outbox->conn, &outbox->request) ? VACUUMING : AWAY;
 }
 
 /* What every answer begins with; true: go on. */
@@ -179,6 +190,7 @@ static void on_settled(void *arg)
 		health_ok(outbox->health);
 	int n = outbox_batch_done(outbox->batch, &outbox->sent);
 	metric_add(outbox->relayed, n);
+	outbox->deleted += n;
 	metric_add(outbox->failed, error ? 1 : 0);
 	outbox_batch_free(outbox->batch);
 	outbox->batch = NULL;
@@ -225,7 +237,25 @@ static void on_deleted(struct pg_request *request, enum pg_outcome outcome,
                        const struct pg_error *error)
 {
 	struct outbox *outbox = of_request(request);
+	if (!check_answer(outbox, outcome, error))
+		return;
 	/* There may be more; what failed is not tried again at once. */
-	if (check_answer(outbox, outcome, error))
-		sleep_for(outbox, outbox->has_failed ? OUTBOX_BACKOFF_US : 0);
+	if (outbox->has_failed)
+		sleep_for(outbox, OUTBOX_BACKOFF_US);
+	else if (outbox->deleted >= VACUUM_ROWS && !outbox->is_draining)
+		vacuum(outbox);
+	else
+		sleep_for(outbox, 0);
+}
+
+/* A refusal costs room, and nothing else. */
+static void on_vacuumed(struct pg_request *request, enum pg_outcome outcome,
+                        const struct pg_error *error)
+{
+	struct outbox *outbox = of_request(request);
+	(void)error;
+	if (outcome == PG_DONE || outcome == PG_REFUSED)
+		sleep_for(outbox, 0);
+	else
+		outbox->state = AWAY;
 }

@@ -276,6 +276,22 @@ START_TEST(tells_it_while_more_comes)
 }
 END_TEST
 
+START_TEST(keeps_its_table_small)
+{
+	outbox_start(outbox, true);
+	run_for(300000);
+	for (int i = 0; i < 5; i++) {
+		pg_server_exec("INSERT INTO cqrs.outbox (topic, payload) SELECT 'events', "
+		               "repeat('x', 200)::bytea FROM generate_series(1, 50000)");
+		outbox_poke(outbox);
+		run_until_empty();
+	}
+	run_for(1000000);
+	/* 250,000 rows would be 65 MB. */
+	ck_assert_int_lt(pg_server_number("SELECT pg_relation_size('cqrs.outbox') / 1000000"), 35);
+}
+END_TEST
+
 START_TEST(finds_what_others_wrote_without_a_poke)
 {
 	outbox_start(outbox, true);
@@ -410,6 +426,7 @@ int main(void)
 	tcase_add_test(cases, is_woken_by_others);
 	tcase_add_test(cases, tells_how_far_events_have_come);
 	tcase_add_test(cases, tells_it_while_more_comes);
+	tcase_add_test(cases, keeps_its_table_small);
 	tcase_add_test(cases, finds_what_others_wrote_without_a_poke);
 	tcase_add_test(cases, one_of_two_relays);
 	tcase_add_test(cases, waits_while_another_process_has_the_lock);
