@@ -11,8 +11,8 @@ import uuid
 
 import pytest
 
+from shop import KEYBOARD, Shop, shop_config
 from support.workshop import wait_until
-from test_rebuild import KEYBOARD, NAMES, System
 
 ROUNDS = int(os.environ.get("ROUNDS", 20))
 
@@ -20,19 +20,8 @@ ROUNDS = int(os.environ.get("ROUNDS", 20))
 @pytest.fixture
 def pair(cqrsd, database, kafka, unique):
     """Two processes of one group."""
-    topics = {name: unique(f"product_{name}") for name in NAMES}
-    progress, group = unique("progress"), unique("group")
-    for topic in topics.values():
-        kafka.create(topic, 2)
-    kafka.create(progress)
-    events = {name: topics[name] for name in ("created", "updated", "deleted")}
-    config = {
-        "kafka": {"brokers": kafka.address, "group": group, "session_timeout": "6s",
-                  "progress": progress},
-        "postgres": {"dsn": database.dsn, "migrate": "auto"},
-        "commands": {"product": {"topics": topics}, "product_view": {"topics": events}},
-        "queries": {"product": {}}}
-    return [System(cqrsd(config).start(), database, kafka, topics) for _ in range(2)]
+    config = shop_config(database, kafka, unique, partitions=2)
+    return [Shop(cqrsd(config).start(), database, kafka) for _ in range(2)]
 
 
 def post(system, key, **more):

@@ -9,30 +9,20 @@ from decimal import Decimal
 import confluent_kafka
 import pytest
 
+from shop import KEYBOARD, Shop, shop_config
 from support.workshop import wait_until
 from test_products_model import IDS, Model, content_of, random_content
 
-KEYBOARD = {"name": "Keyboard", "description": "Mechanical keyboard", "price": 99.5}
 # The original's messages, as it writes them.
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 ID_HEX = "0a24" + ID.encode().hex()
 CREATE_HEX = (ID_HEX + "12084b6579626f6172641a134d656368616e6963616c206b6579626f617264"
               "210000000000e05840")
-NAMES = ("commands", "create", "update", "delete", "created", "updated", "deleted")
 REORDER_WAIT_S = 2
 
 
-class Products:
+class Products(Shop):
     """A daemon with all three modules, and topics of its own."""
-
-    def __init__(self, daemon, database, kafka, topics):
-        self.daemon, self.database, self.kafka, self.topics = daemon, database, kafka, topics
-
-    def call(self, method, path, body=None, **headers):
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        if body is not None and not isinstance(body, (str, bytes)):
-            body = json.dumps(body)
-        return self.daemon.http.request(method, "/api/v1" + path, headers, body)
 
     def create(self, **members):
         """Applied."""
@@ -95,19 +85,8 @@ class Products:
 
 @pytest.fixture(scope="module")
 def products(module_cqrsd, module_database, kafka, unique):
-    topics = {name: unique(f"product_{name}") for name in NAMES}
-    progress = unique("progress")
-    for topic in (*topics.values(), progress):
-        kafka.create(topic)
-    events = {name: topics[name] for name in ("created", "updated", "deleted")}
-    daemon = module_cqrsd({
-        "kafka": {"brokers": kafka.address, "group": unique("group"), "session_timeout": "6s",
-                  "progress": progress},
-        "postgres": {"dsn": module_database.dsn, "migrate": "auto"},
-        "commands": {"product": {"topics": topics, "reorder_wait": f"{REORDER_WAIT_S}s"},
-                     "product_view": {"topics": events}},
-        "queries": {"product": {}}})
-    return Products(daemon.start(), module_database, kafka, topics)
+    config = shop_config(module_database, kafka, unique, reorder_wait=f"{REORDER_WAIT_S}s")
+    return Products(module_cqrsd(config).start(), module_database, kafka)
 
 
 # ---- over HTTP ----

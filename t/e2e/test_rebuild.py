@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """cqrsd rebuild: a view made anew from its events, while the old one answers and goes on."""
 
-import json
 import subprocess
 import threading
 import time
@@ -10,11 +9,10 @@ import uuid
 import psycopg2
 import pytest
 
+from shop import KEYBOARD, Shop, shop_config
 from support.daemon import BINARY
 from support.workshop import wait_until
 
-KEYBOARD = {"name": "Keyboard", "description": "Mechanical keyboard", "price": 99.5}
-NAMES = ("commands", "create", "update", "delete", "created", "updated", "deleted")
 VIEW = ("SELECT id, name, description, price, created_at, updated_at, version "
         "FROM product_view.product ORDER BY id")
 TRUTH = ("SELECT id, name, description, price, CASE WHEN NOT deleted THEN created_at END, updated_at, version "
@@ -31,15 +29,7 @@ SHAPE = ("SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'product_v
          "ORDER BY 1, 2")
 
 
-class System:
-    def __init__(self, daemon, database, kafka, topics):
-        self.daemon, self.database, self.kafka, self.topics = daemon, database, kafka, topics
-
-    def call(self, method, path, body=None, **headers):
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        body = None if body is None else json.dumps(body)
-        return self.daemon.http.request(method, "/api/v1" + path, headers, body)
-
+class System(Shop):
     def make(self, n):
         """Products in several versions, some of them deleted."""
         made = [self.call("POST", "/products", {**KEYBOARD, "name": f"Keyboard {i}"}).json()["productId"]
@@ -66,19 +56,8 @@ class System:
 
 @pytest.fixture
 def system(cqrsd, database, kafka, unique):
-    topics = {name: unique(f"product_{name}") for name in NAMES}
-    progress = unique("progress")
-    for topic in topics.values():
-        kafka.create(topic, 3)
-    kafka.create(progress)
-    events = {name: topics[name] for name in ("created", "updated", "deleted")}
-    daemon = cqrsd({
-        "kafka": {"brokers": kafka.address, "group": unique("group"), "session_timeout": "6s",
-                  "progress": progress},
-        "postgres": {"dsn": database.dsn, "migrate": "auto"},
-        "commands": {"product": {"topics": topics}, "product_view": {"topics": events}},
-        "queries": {"product": {}}})
-    return System(daemon.start(), database, kafka, topics)
+    daemon = cqrsd(shop_config(database, kafka, unique, partitions=3))
+    return System(daemon.start(), database, kafka)
 
 
 def test_a_spoilt_view_comes_out_right_and_looks_as_before(system):
