@@ -31,15 +31,20 @@ SHAPE = ("SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'product_v
 
 class System(Shop):
     def make(self, n):
-        """Products in several versions, some of them deleted."""
-        made = [self.call("POST", "/products", {**KEYBOARD, "name": f"Keyboard {i}"}).json()["productId"]
+        """Products in several versions, some of them deleted; all of it is applied."""
+        made = [self.apply("POST", "/products", {**KEYBOARD, "name": f"Keyboard {i}"}).json()["productId"]
                 for i in range(n)]
         for i, id in enumerate(made):
             if i % 2:
-                self.call("PATCH", f"/products/{id}", {"price": i})
+                self.apply("PATCH", f"/products/{id}", {"price": i})
             if i % 5 == 0:
-                self.call("DELETE", f"/products/{id}")
+                self.apply("DELETE", f"/products/{id}")
         return made
+
+    def apply(self, *request):
+        answer = self.call(*request, Prefer="wait=20")
+        assert answer.status in (200, 201), answer
+        return answer
 
     def settle(self):
         """The view is what the write model is."""
