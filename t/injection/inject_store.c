@@ -130,7 +130,8 @@ static void decide_command(struct write *w, int n)
 	char id[37];
 	const struct cqrs_header headers[] = {{"command-id", id, 36}, {"prefer", "wait", 4}};
 	int which = n % 100;
-	snprintf(id, sizeof id, "01890a5d-ac96-774b-bcce-b302099a%04d", which == 2 ? n - 2 : n);
+	snprintf(id, sizeof id, "01890a5d-ac96-774b-bcce-b302099a%04u",
+	         (unsigned)(which == 2 ? n - 2 : n) % 10000);
 	batch_take_headers(w->batch, headers, which == 0 ? 2 : 1);
 	if (which == 4)
 		append(w, n, n);
