@@ -143,7 +143,7 @@ static int parse(struct cmd *cmd, struct order *order)
 
 int cmd_rebuild(struct cmd *cmd)
 {
-	struct order order = {.partial = false};
+	struct order order = {.view = ""};
 	struct cmd_bus b;
 	int code = parse(cmd, &order);
 	if (!code)
