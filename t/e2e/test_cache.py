@@ -4,8 +4,9 @@
 import threading
 import time
 
+from shop import KEYBOARD
 from support.workshop import wait_until
-from test_products import KEYBOARD, products  # noqa: F401, F811
+from test_products import products  # noqa: F401, F811
 
 
 def hits(products):  # noqa: F811

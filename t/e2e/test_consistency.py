@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from shop import KEYBOARD, NAMES
 from support.daemon import merge
 from support.workshop import wait_until
-from test_products import KEYBOARD, NAMES, Products
+from test_products import Products
 
 READS = 10_000  # that see their own writes
 CLIENTS = 16
@@ -39,7 +40,7 @@ def two(module_cqrsd, module_database, kafka, unique):
     kafka.create(progress, 1)
     made = config(module_database, kafka, unique("group"), topics, progress)
     daemons = [module_cqrsd(made, f"cqrsd{n}").start() for n in range(2)]
-    return [Products(daemon, module_database, kafka, topics) for daemon in daemons]
+    return [Products(daemon, module_database, kafka) for daemon in daemons]
 
 
 def token_of(answer):
@@ -119,7 +120,7 @@ def test_what_another_system_has_done_is_not_waited_for(cqrsd, database, kafka, 
     daemon = cqrsd(config(database, kafka, unique("group"), topics, progress,
                           commands={"sensor": {"topics": sensors}},
                           queries={"sensor": {}})).start()
-    products = Products(daemon, database, kafka, topics)
+    products = Products(daemon, database, kafka)
     described = products.call("PUT", "/sensors/7", {"type": "a", "location": "b"})
     made = products.call("POST", "/products", KEYBOARD)
     both = f"{token_of(described)}, {token_of(made)}"

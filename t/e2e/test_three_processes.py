@@ -7,9 +7,9 @@ import uuid
 
 import pytest
 
+from shop import KEYBOARD, NAMES
 from support.daemon import merge
 from support.workshop import wait_until
-from test_products import KEYBOARD, NAMES
 
 EVENTS = ("created", "updated", "deleted")
 
