@@ -110,6 +110,7 @@ static void fill_batch_anyhow(void)
 
 static void sort_batch(void)
 {
+	must(batch_close(batch));
 	must(attempt_prepare(&attempt, 0, (uint32_t)batch->n_messages, ATTEMPT_DIRECT));
 	must(attempt.tables[0].n == ROWS);
 }

@@ -13,7 +13,7 @@ bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char 
 	attempt->tables = calloc((size_t)batch->n_tables + 1, sizeof *attempt->tables);
 	attempt->cap_copies = batch->n_tables + 3;
 	attempt->copies = calloc((size_t)attempt->cap_copies, sizeof *attempt->copies);
-	if (attempt->tables && attempt->copies && batch_find_repeated(batch))
+	if (attempt->tables && attempt->copies && batch_close(batch))
 		return true;
 	attempt_release(attempt);
 	return false;
@@ -23,7 +23,6 @@ void attempt_release(struct attempt *attempt)
 {
 	for (int i = 0; attempt->tables && i < attempt->batch->n_tables; i++) {
 		free(attempt->tables[i].rows);
-		free(attempt->tables[i].spare);
 	}
 	free(attempt->tables);
 	free(attempt->copies);
@@ -70,10 +69,8 @@ static void drop_repeated(struct attempt_rows *rows)
 static bool make_room(struct attempt_rows *rows, size_t n)
 {
 	free(rows->rows);
-	free(rows->spare);
 	rows->rows = malloc(n * sizeof *rows->rows);
-	rows->spare = malloc(n * sizeof *rows->spare);
-	rows->cap = rows->rows && rows->spare ? n : 0;
+	rows->cap = rows->rows ? n : 0;
 	return rows->cap;
 }
 
@@ -87,8 +84,6 @@ static bool choose_rows(struct attempt *attempt, int table)
 	for (size_t i = 0; i < rows->source->n; i++)
 		if (is_alive(attempt, rows->source->rows[i].element))
 			rows->rows[rows->n++] = (struct attempt_row){.row = &rows->source->rows[i]};
-	if (rows->source->table->n_key)
-		attempt_sort(rows);
 	drop_repeated(rows);
 	return true;
 }

@@ -29,8 +29,7 @@ struct attempt_row {
 
 struct attempt_rows {
 	const struct batch_rows *source;
-	struct attempt_row *rows;  /* sorted, alive, in the range */
-	struct attempt_row *spare; /* as much room again, to sort them */
+	struct attempt_row *rows; /* sorted, alive, in the range */
 	size_t n, cap;
 	size_t repeated; /* left out: the same key twice in the range */
 	size_t present;  /* rows that update one that was there, if that was looked up */
@@ -78,12 +77,12 @@ struct attempt {
 	struct attempt_payload payload; /* comes after the chunk, if it has a length */
 };
 
-/* False, and nothing to release, when memory is out. */
+/* Closes the batch.  False, and nothing to release, when memory is out. */
 bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char *group);
 void attempt_release(struct attempt *attempt);
 
 /*
- * Chooses and sorts what is alive in the range; false when memory is out.  To
+ * Chooses what is alive in the range; false when memory is out.  To
  * be called again after the batch has learned of refusals.  What `references`
  * ask for is at least sifted.
  */
@@ -98,9 +97,6 @@ void attempt_rest_sql(struct attempt *attempt, struct buf *sql);
 void attempt_begin_sql(struct attempt *attempt);
 /* False when the nth COPY is complete, or (`chunk.failed`) memory is out. */
 bool attempt_copy_data(struct attempt *attempt, int nth, const char **data, size_t *len);
-
-/* By key; rows with equal keys stay in order of arrival. */
-void attempt_sort(struct attempt_rows *rows);
 
 /* For attempt_stage.c. */
 void attempt_add_copy(struct attempt *attempt, enum attempt_copy what, int table);

@@ -7,6 +7,7 @@
 #include "dead_letter.h"
 #include "utf8.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +63,7 @@ void batch_clear(struct cqrs_batch *batch)
 	batch->n_commands = 0;
 	batch->n_messages = batch->n_elements = batch->n_statements = batch->n_events = 0;
 	batch->n_rows = batch->bytes = 0;
-	batch->failed = batch->effects_lost = batch->decides = false;
+	batch->failed = batch->effects_lost = batch->decides = batch->closed = false;
 	batch->number = ++last_number;
 	if (batch->peers)
 		note_oldest(batch->peers);
@@ -145,6 +146,7 @@ static struct batch_mark take_mark(const struct cqrs_batch *batch)
 bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
                  struct partition *partition)
 {
+	assert(!batch->closed);
 	if (!batch_grow((void **)&batch->messages, batch->n_messages, &batch->cap_messages,
 	                sizeof *batch->messages))
 		return false;
@@ -189,6 +191,17 @@ bool batch_end(struct cqrs_batch *batch)
 	batch->n_commands = batch_first_command(batch, (uint32_t)batch->n_messages);
 	batch->failed = false;
 	return false;
+}
+
+bool batch_close(struct cqrs_batch *batch)
+{
+	if (batch->closed)
+		return true;
+	for (int i = 0; i < batch->n_tables; i++)
+		if (batch->tables[i].table->n_key && !batch_sort(&batch->tables[i]))
+			return false;
+	batch->closed = batch_find_repeated(batch);
+	return batch->closed;
 }
 
 uint32_t batch_add_element(struct cqrs_batch *batch, struct batch_element element)

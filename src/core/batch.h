@@ -71,7 +71,7 @@ struct batch_row {
 struct batch_rows {
 	const struct cqrs_table *table;
 	struct buf tuples;
-	struct batch_row *rows;
+	struct batch_row *rows; /* in order of arrival; of a closed batch in that of their keys */
 	size_t n, cap;
 };
 
@@ -136,6 +136,7 @@ struct cqrs_batch {
 	size_t bytes;       /* what the batch keeps in memory, about */
 	size_t message_max; /* bytes that one message may make it keep */
 	int64_t opened_us;  /* loop time of its first message */
+	bool closed;        /* see batch_close() */
 	bool failed;        /* memory ran out while the last message was decided */
 	bool effects_lost;  /* something that a module asked for was not stored */
 	struct batch_mark mark;
@@ -165,6 +166,14 @@ bool batch_begin(struct cqrs_batch *batch, const struct kafka_message *msg,
 /* The message is decided.  False when memory ran out: it was taken back, with its effects, and
  * is the caller's again. */
 bool batch_end(struct cqrs_batch *batch);
+/*
+ * No message comes any more: finds commands that are repeated, and puts the rows of each
+ * table in order of their keys; equal keys stay in order of arrival.  False when memory is
+ * out: to be tried again.
+ */
+bool batch_close(struct cqrs_batch *batch);
+/* For batch_close(). */
+bool batch_sort(struct batch_rows *rows);
 
 /*
  * The message that was decided last is a dead letter that is tried again.  If

@@ -24,7 +24,7 @@ static void flush(struct bus_lane *lane, bool more);
 static bool is_full(struct bus_lane *lane)
 {
 	const struct cqrs_batch *open = lane->open;
-	return open->n_rows + open->n_statements + open->n_messages / 4 >=
+	return open->closed || open->n_rows + open->n_statements + open->n_messages / 4 >=
 	           (size_t)lane->bus->config->max_rows ||
 	       open->bytes >= lane->bus->batch_bytes || !room_for_next(lane);
 }
@@ -119,14 +119,21 @@ void lane_pump(struct bus_lane *lane)
 static void flush(struct bus_lane *lane, bool more)
 {
 	struct cqrs_batch *batch = lane->open;
-	if (!batch->n_messages || !pg_writer_is_idle(lane->writer))
+	if (!batch->n_messages)
 		return;
+	if (!pg_writer_is_idle(lane->writer)) {
+		if (is_full(lane))
+			batch_close(batch); /* while there is time; out of memory: when it is stored */
+		return;
+	}
 	int64_t age = loop_now(lane->bus->loop) - batch->opened_us;
 	if (more && !is_full(lane) && age < lane->bus->config->max_delay_us && !lane->bus->draining)
 		return; /* lane_pump() comes back: it stopped because of the time */
 	lane->open = lane->storing;
 	lane->storing = batch;
 	pg_writer_store(lane->writer, batch);
+	if (more)
+		timer_arm(lane->timer, 0); /* the next one fills meanwhile */
 }
 
 static bool is_drained(const struct command_bus *bus)

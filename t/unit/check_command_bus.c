@@ -160,13 +160,18 @@ static void produce(int32_t partition, const char *value, const char *key)
 	sent++;
 }
 
-static void produce_to_all(int n)
+static void produce_some(int n)
 {
 	char text[16];
 	for (int i = 0; i < n; i++) {
 		snprintf(text, sizeof text, "%d", i);
 		produce(i % KAFKA_EMBEDDED_PARTITIONS, text, NULL);
 	}
+}
+
+static void produce_to_all(int n)
+{
+	produce_some(n);
 	run_until(!sent);
 }
 
@@ -422,6 +427,23 @@ START_TEST(survives_the_loss_of_all_connections)
 }
 END_TEST
 
+/* All of what is to be stored next, however long the one before takes. */
+START_TEST(a_batch_fills_while_another_is_stored)
+{
+	PGconn *pg = PQconnectdb(pg_server_dsn);
+	first.config.max_rows = 4;
+	PQclear(PQexec(pg, "BEGIN; LOCK early"));
+	produce_some(80);
+	usleep(500000); /* so that all of them come at once */
+	for (int i = 0; i < first.config.writers; i++)
+		run_until(first.bus->lanes[i].open->closed);
+	PQclear(PQexec(pg, "COMMIT"));
+	PQfinish(pg);
+	assert_each_once("early", BEFORE + 193);
+	first.config.max_rows = 1000;
+}
+END_TEST
+
 START_TEST(halts_a_partition_of_which_the_next_is_gone)
 {
 	pg_server_exec("UPDATE cqrs.offsets SET next_offset = next_offset + 1000000 WHERE "
@@ -429,7 +451,7 @@ START_TEST(halts_a_partition_of_which_the_next_is_gone)
 	produce_to_all(4);
 	run_until(active(&first) == 3 && !is_healthy());
 	/* The one beside it in its lane goes on. */
-	assert_each_once("early", BEFORE + 116);
+	assert_each_once("early", BEFORE + 196);
 	json_t *status = command_bus_status(first.bus);
 	char *text = json_dumps(status, 0);
 	ck_assert_ptr_nonnull(strstr(text, "halted"));
@@ -454,7 +476,7 @@ START_TEST(shares_partitions_with_a_second_member)
 			                 second.bus->partitions[k].position.partition);
 	produce_to_all(40);
 	/* With the one that was not stored while its partition was halted. */
-	assert_each_once("early", BEFORE + 117 + 120);
+	assert_each_once("early", BEFORE + 197 + 120);
 	run_until(is_healthy());
 }
 END_TEST
@@ -474,11 +496,7 @@ static void on_drained(void *arg)
 START_TEST(drains_what_it_has_taken)
 {
 	int drained = 0;
-	char text[16];
-	for (int i = 0; i < 400; i++) {
-		snprintf(text, sizeof text, "%d", i);
-		produce(i % KAFKA_EMBEDDED_PARTITIONS, text, NULL);
-	}
+	produce_some(400);
 	run_for(5000);
 	command_bus_drain(first.bus, on_drained, &drained);
 	command_bus_drain(second.bus, on_drained, &drained);
@@ -554,6 +572,7 @@ static void add_tests(TCase *declare, TCase *live)
 	tcase_add_test(live, leaves_positions_alone_that_were_taken_back);
 	tcase_add_test(live, goes_on_when_memory_was_out);
 	tcase_add_test(live, survives_the_loss_of_all_connections);
+	tcase_add_test(live, a_batch_fills_while_another_is_stored);
 	tcase_add_test(live, halts_a_partition_of_which_the_next_is_gone);
 	tcase_add_test(live, shares_partitions_with_a_second_member);
 	tcase_add_test(live, drains_what_it_has_taken);
