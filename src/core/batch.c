@@ -101,6 +101,7 @@ void batch_free(struct cqrs_batch *batch)
 	for (int i = 0; i < batch->n_tables; i++) {
 		buf_release(&batch->tables[i].tuples);
 		free(batch->tables[i].rows);
+		free(batch->tables[i].spare);
 	}
 	buf_release(&batch->params);
 	buf_release(&batch->param_refs);

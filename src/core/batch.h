@@ -73,6 +73,8 @@ struct batch_rows {
 	struct buf tuples;
 	struct batch_row *rows; /* in order of arrival; of a closed batch in that of their keys */
 	size_t n, cap;
+	struct batch_row *spare; /* as much room again, to sort them */
+	size_t spare_cap;
 };
 
 struct batch_statement {

@@ -241,7 +241,7 @@ void cqrs_append(struct cqrs_batch *batch, const struct cqrs_table *table,
 	make_key(table, row, added->key);
 	element->effects++;
 	batch->n_rows++;
-	batch->bytes += added->len + sizeof *added;
+	batch->bytes += added->len + 2 * sizeof *added; /* with the room to sort it */
 	limit(batch);
 }
 

@@ -42,22 +42,30 @@ static void sort_by(const struct batch_row *rows, size_t n, int byte, struct bat
 		sorted[ends[byte_of(&rows[i], byte)]++] = rows[i];
 }
 
+static bool make_room(struct batch_rows *rows)
+{
+	if (rows->spare_cap == rows->cap)
+		return true;
+	free(rows->spare);
+	rows->spare = malloc(rows->cap * sizeof *rows->spare);
+	rows->spare_cap = rows->spare ? rows->cap : 0;
+	return rows->spare != NULL;
+}
+
 bool batch_sort(struct batch_rows *rows)
 {
 	uint64_t bits[2] = {0, 0};
 	if (!differ(rows, bits))
 		return true;
-	struct batch_row *spare = malloc(rows->cap * sizeof *spare);
-	if (!spare)
+	if (!make_room(rows))
 		return false;
 	for (int i = KEY_BYTES - 1; i >= 0; i--) {
 		if (!(bits[i / 8] >> (56 - i % 8 * 8) & 0xff))
 			continue;
-		sort_by(rows->rows, rows->n, i, spare);
+		sort_by(rows->rows, rows->n, i, rows->spare);
 		struct batch_row *unsorted = rows->rows;
-		rows->rows = spare;
-		spare = unsorted;
+		rows->rows = rows->spare;
+		rows->spare = unsorted;
 	}
-	free(spare);
 	return true;
 }

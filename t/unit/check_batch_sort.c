@@ -13,6 +13,7 @@ static struct batch_rows sorted;
 static void make(size_t n, uint64_t high, uint64_t low)
 {
 	free(sorted.rows);
+	free(sorted.spare);
 	sorted = (struct batch_rows){.rows = calloc(N, sizeof *sorted.rows), .n = n, .cap = N};
 	for (size_t i = 0; i < n; i++) {
 		struct batch_row *row = &sorted.rows[i];
@@ -96,5 +97,6 @@ int main(void)
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	free(sorted.rows);
+	free(sorted.spare);
 	return failed != 0;
 }
