@@ -24,7 +24,8 @@ static void flush(struct bus_lane *lane, bool more);
 static bool is_full(struct bus_lane *lane)
 {
 	const struct cqrs_batch *open = lane->open;
-	return open->closed || open->n_rows + open->n_statements + open->n_messages / 4 >=
+	return open->closed ||
+	       open->n_rows + open->n_statements + open->n_messages / 4 >=
 	           (size_t)lane->bus->config->max_rows ||
 	       open->bytes >= lane->bus->batch_bytes || !room_for_next(lane);
 }
@@ -123,7 +124,8 @@ static void flush(struct bus_lane *lane, bool more)
 		return;
 	if (!pg_writer_is_idle(lane->writer)) {
 		if (is_full(lane))
-			batch_close(batch); /* while there is time; out of memory: when it is stored */
+			batch_close(
+			    batch); /* while there is time; out of memory: when it is stored */
 		return;
 	}
 	int64_t age = loop_now(lane->bus->loop) - batch->opened_us;

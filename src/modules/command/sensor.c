@@ -51,12 +51,18 @@ static const struct cqrs_option options[] = {
     CQRS_OPTIONS_END,
 };
 
-/* What was ensured, and in which batch; when full it is forgotten as a whole. */
+/*
+ * What was ensured, and in which batches.  The first one is stored before all others, so it
+ * tells them that they need not ask; until then each asks for itself, once if it can be helped.
+ */
+struct ensured {
+	int64_t key;
+	uint64_t first, last; /* numbers of batches; 0: free */
+};
+
+/* When full it is forgotten as a whole. */
 struct memory {
-	struct {
-		int64_t key;
-		uint64_t batch; /* 0: free */
-	} slots[REMEMBERED];
+	struct ensured slots[REMEMBERED];
 	size_t n;
 };
 
@@ -76,16 +82,16 @@ struct sensor {
 
 /* ---- memory ---- */
 
-static uint64_t *find(struct memory *memory, int64_t key)
+static struct ensured *find(struct memory *memory, int64_t key)
 {
 	size_t i = (size_t)(((uint64_t)key * UINT64_C(0x9E3779B97F4A7C15)) >> 40);
 	for (;; i++) {
 		i &= REMEMBERED - 1;
-		if (!memory->slots[i].batch || memory->slots[i].key == key)
+		if (!memory->slots[i].first || memory->slots[i].key == key)
 			break;
 	}
 	memory->slots[i].key = key;
-	return &memory->slots[i].batch;
+	return &memory->slots[i];
 }
 
 static void forget(struct memory *memory)
@@ -97,17 +103,21 @@ static void forget(struct memory *memory)
 /* Whether it can be relied on in this batch. */
 static bool is_known(struct memory *memory, int64_t key, const struct cqrs_batch *batch)
 {
-	uint64_t number = *find(memory, key);
-	return number && cqrs_batch_sees(batch, number);
+	const struct ensured *ensured = find(memory, key);
+	return ensured->first && (ensured->last == cqrs_batch_number(batch) ||
+	                          cqrs_batch_sees(batch, ensured->first));
 }
 
 static void remember(struct memory *memory, int64_t key, const struct cqrs_batch *batch)
 {
-	if (!*find(memory, key) && ++memory->n > REMEMBERED / 2) {
+	if (!find(memory, key)->first && ++memory->n > REMEMBERED / 2) {
 		forget(memory);
 		memory->n = 1;
 	}
-	*find(memory, key) = cqrs_batch_number(batch);
+	struct ensured *ensured = find(memory, key);
+	ensured->last = cqrs_batch_number(batch);
+	if (!ensured->first)
+		ensured->first = ensured->last;
 }
 
 /* ---- readings ---- */
