@@ -47,8 +47,7 @@ static bool begin(struct store *s)
 	s->tables[0] = batch_table_new(&defs[0], 0);
 	s->tables[1] = s->tables[0] ? batch_table_new(&defs[1], 1) : NULL;
 	s->batch = s->tables[1] ? batch_new(s->tables, 2) : NULL;
-	return s->batch && batch_join(s->batch, &s->peers) &&
-	       attempt_init(&s->attempt, s->batch, "it's");
+	return s->batch && batch_join(s->batch, &s->peers);
 }
 
 static void end(struct store *s)
@@ -143,6 +142,7 @@ static bool store(struct store *s, bool staged)
 			injection_end();
 		buf_clear(&s->sent);
 		if (fence_aim(&s->fence, s->batch, 0, all) &&
+		    (s->attempt.batch || attempt_init(&s->attempt, s->batch, "it's")) &&
 		    attempt_prepare(&s->attempt, 0, all, staged) && send(s, staged)) {
 			MUST(injection_is_same(staged, s->sent.data, s->sent.len));
 			return true;
