@@ -69,7 +69,7 @@ static void decide(struct store *s, int n)
 	const struct cqrs_value params[] = {cqrs_int4(n), cqrs_text("p"),
 	                                    cqrs_array(CQRS_TEXT_ARRAY, texts, 2)};
 	const struct cqrs_value row[] = {
-	    cqrs_int4(n / 2), cqrs_text("text"), cqrs_bytes(CQRS_NUMERIC, "12.99", 5),
+	    cqrs_int4(-n / 2), cqrs_text("text"), cqrs_bytes(CQRS_NUMERIC, "12.99", 5),
 	    cqrs_bytes(CQRS_UUID, "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", 36)};
 	const char *value = s->batch->messages[s->batch->n_messages - 1].kafka.message.value;
 	cqrs_ensure(s->batch, &statement, params);
