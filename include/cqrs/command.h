@@ -207,7 +207,7 @@ CQRS_EXPORT void cqrs_ensure(struct cqrs_batch *batch, const struct cqrs_stateme
  * whether what was ensured in batch `number` can be relied on in `batch`,
  * because it is stored or runs before the rows of the same batch.  What was
  * not stored is told by dropped().  A batch fills while another is stored, so
- * remember the first that has ensured something: the newest is never done with.
+ * remember the first that has ensured something: the newest may never be done with.
  */
 CQRS_EXPORT uint64_t cqrs_batch_number(const struct cqrs_batch *batch);
 CQRS_EXPORT bool cqrs_batch_sees(const struct cqrs_batch *batch, uint64_t number);

@@ -21,9 +21,8 @@ bool attempt_init(struct attempt *attempt, struct cqrs_batch *batch, const char 
 
 void attempt_release(struct attempt *attempt)
 {
-	for (int i = 0; attempt->tables && i < attempt->batch->n_tables; i++) {
+	for (int i = 0; attempt->tables && i < attempt->batch->n_tables; i++)
 		free(attempt->tables[i].rows);
-	}
 	free(attempt->tables);
 	free(attempt->copies);
 	buf_release(&attempt->chunk);

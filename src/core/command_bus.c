@@ -123,9 +123,9 @@ static void flush(struct bus_lane *lane, bool more)
 	if (!batch->n_messages)
 		return;
 	if (!pg_writer_is_idle(lane->writer)) {
+		/* While there is time; without memory it is done when it is stored. */
 		if (is_full(lane))
-			batch_close(
-			    batch); /* while there is time; out of memory: when it is stored */
+			batch_close(batch);
 		return;
 	}
 	int64_t age = loop_now(lane->bus->loop) - batch->opened_us;

@@ -22,8 +22,7 @@ class Real:
         self.sent = 0
 
     def arguments(self, command, id, content, expected):
-        return [command, id, *map(content.get, CONTENT), expected,
-                TOPICS[command]]
+        return [command, id, *map(content.get, CONTENT), expected, TOPICS[command]]
 
     def status(self, sql, arguments):
         return self.database.value(f"SELECT (products.{sql}).status", arguments)
@@ -100,9 +99,8 @@ def test_the_database_equals_the_model(real, seed):
 
 
 def compare_events(real, model):
-    assert [(topic, key, event["version"], content_of(
-        [event.get(n) for n in CONTENT])) for topic, key, event in real
-    ] == model
+    assert [(topic, key, event["version"], content_of([event.get(n) for n in CONTENT]))
+            for topic, key, event in real] == model
     assert all(event["productId"] == key for _, key, event in real)
 
 

@@ -11,7 +11,7 @@ import confluent_kafka
 
 from .load import Load
 
-CONTENT = {"name": "Keyboard", "description": "Mechanical keyboard", "price": 99.5}
+KEYBOARD = {"name": "Keyboard", "description": "Mechanical keyboard", "price": 99.5}
 WAITING = {None: 5, "wait=2": 3, "respond-async": 1}
 HURRIED = {200, 201, 202, 404, 409, 412, 429, 500, 503, 504}
 
@@ -57,7 +57,7 @@ class Customer(threading.Thread):
         (prefer,) = self.rng.choices(*zip(*WAITING.items()))
         if prefer:
             headers["Prefer"] = prefer
-        body = {**CONTENT, "price": self.rng.randint(0, 10000) / 100}
+        body = {**KEYBOARD, "price": self.rng.randint(0, 10000) / 100}
         if not self.products or self.rng.random() < 0.3:
             return Sent("POST", "/products", body, headers)
         if self.rng.random() < 0.3:
@@ -92,7 +92,7 @@ class Wholesaler(threading.Thread):
     RATE = 200  # commands a second
     AT_ONCE = 25
     PRODUCTS = 30
-    WAITING = 2000  # in the producer, at most
+    BACKLOG = 2000  # commands in the producer
 
     def __init__(self, shop):
         super().__init__(name="wholesaler", daemon=True)
@@ -108,7 +108,7 @@ class Wholesaler(threading.Thread):
         producer = confluent_kafka.Producer({
             "bootstrap.servers": self.shop.scene.kafka.address, **Load.SETTINGS})
         while self.shop.scene.wait(self.rng.expovariate(2 * self.RATE / self.AT_ONCE)):
-            if len(producer) < self.WAITING:
+            if len(producer) < self.BACKLOG:
                 self._order(producer, self.rng.randint(1, self.AT_ONCE))
             producer.poll(0)
         if left := producer.flush(100):
@@ -118,10 +118,10 @@ class Wholesaler(threading.Thread):
         id = self.rng.choice(self.products)
         for _ in range(n):
             (command,) = self.rng.choices(["create", "update", "patch", "delete"], [3, 8, 8, 1])
-            price = f"{self.rng.randint(0, 10000) / 100:.2f}"
-            content = {"create": CONTENT, "update": CONTENT, "patch": {}, "delete": None}[command]
+            price = self.rng.randint(0, 10000) / 100
+            content = {"create": KEYBOARD, "update": KEYBOARD, "patch": {}, "delete": None}[command]
             value = {"productId": id} if content is None else \
-                {"productId": id, **content, "price": float(price)}
+                {"productId": id, **content, "price": price}
             headers = {"command": command}
             if self.rng.random() < 0.1:
                 headers["if-match"] = str(self.rng.randint(1, 50))

@@ -52,8 +52,8 @@ static const struct cqrs_option options[] = {
 };
 
 /*
- * What was ensured, and in which batches.  The first one is stored before all others, so it
- * tells them that they need not ask; until then each asks for itself, once if it can be helped.
+ * What was ensured, and in which batches.  When the first of them is stored nobody has to
+ * ask any more; until then every batch asks for itself, and knows by `last` that it has.
  */
 struct ensured {
 	int64_t key;
