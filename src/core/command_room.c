@@ -7,8 +7,8 @@
  */
 #include "command_bus_internal.h"
 
-#define BATCHES_SHARE 3 / 8 /* of memory: two batches for each lane */
-#define PENDING_SHARE 1 / 8
+#define BATCHES_SHARE 1 / 3 /* of memory: two batches for each lane, both of which may be full */
+#define PENDING_SHARE 1 / 16
 #define BATCH_MAX     (1 << 30) /* bytes; a batch counts in 32 bits */
 
 void room_init(struct command_bus *bus)
