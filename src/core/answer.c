@@ -2,6 +2,7 @@
 /* What a query module decided: one statement with bound values, or a refusal. */
 #include "answer.h"
 
+#include "decimal.h"
 #include "pg_value.h"
 
 #include <assert.h>
@@ -54,6 +55,23 @@ void cqrs_sql(struct cqrs_answer *ans, const char *text)
 	buf_puts(&ans->sql, text);
 }
 
+/*
+ * What stands for the last value.  For an array PostgreSQL would make a plan each time, as how many
+ * elements it has makes one that is for all look dear (its manual, PREPARE, Notes); of what a
+ * subquery gives it knows nothing beforehand.
+ */
+static void put_mark(struct cqrs_answer *ans, enum cqrs_type type)
+{
+	bool is_array = type == CQRS_INT4_ARRAY || type == CQRS_TEXT_ARRAY;
+	char digits[24];
+	buf_puts(&ans->sql, is_array ? "(SELECT $" : "$");
+	buf_add(&ans->sql, digits, decimal_from_integer(digits, ans->n));
+	if (!is_array)
+		return;
+	buf_puts(&ans->sql, ")::");
+	buf_puts(&ans->sql, pg_value_type_name(type));
+}
+
 void cqrs_sql_bind(struct cqrs_answer *ans, const char *text, const struct cqrs_value *values,
                    size_t n)
 {
@@ -61,10 +79,8 @@ void cqrs_sql_bind(struct cqrs_answer *ans, const char *text, const struct cqrs_
 	for (; (mark = strstr(text, "$?")); text = mark + 2, n--, values++) {
 		assert(n);
 		bind(ans, values);
-		buf_add(&ans->sql, text, (size_t)(mark - text) + 1);
-		if (ans->n >= 10)
-			buf_putc(&ans->sql, (char)('0' + ans->n / 10));
-		buf_putc(&ans->sql, (char)('0' + ans->n % 10));
+		buf_add(&ans->sql, text, (size_t)(mark - text));
+		put_mark(ans, values->type);
 	}
 	assert(!n);
 	buf_puts(&ans->sql, text);

@@ -24,6 +24,21 @@ START_TEST(numbers_the_parameters)
 }
 END_TEST
 
+/* It is the same plan for all arrays, however many elements they have. */
+START_TEST(hides_an_array_from_the_planner)
+{
+	struct cqrs_value items[] = {cqrs_int4(7), cqrs_int4(8)};
+	struct cqrs_value values[] = {cqrs_array(CQRS_INT4_ARRAY, items, 2),
+	                              cqrs_array(CQRS_TEXT_ARRAY, NULL, 0)};
+	cqrs_sql_bind(&ans, "SELECT 1 WHERE a = ANY ($?) AND b = ANY ($?)", values, 2);
+	ck_assert(answer_finish(&ans));
+	ck_assert_str_eq(ans.sql.data, "SELECT 1 WHERE a = ANY ((SELECT $1)::integer[]) AND "
+	                               "b = ANY ((SELECT $2)::text[])");
+	ck_assert(ans.types[0] == 1007 && ans.types[1] == 1009);
+	answer_release(&ans);
+}
+END_TEST
+
 START_TEST(tells_empty_text_from_null)
 {
 	struct cqrs_value empty = cqrs_text("");
@@ -68,6 +83,7 @@ int main(void)
 	Suite *suite = suite_create("answer");
 	TCase *tc = tcase_create("answer");
 	tcase_add_test(tc, numbers_the_parameters);
+	tcase_add_test(tc, hides_an_array_from_the_planner);
 	tcase_add_test(tc, tells_empty_text_from_null);
 	tcase_add_test(tc, counts_beyond_nine);
 	tcase_add_test(tc, keeps_the_first_refusal);

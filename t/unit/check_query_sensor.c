@@ -99,7 +99,8 @@ END_TEST
 START_TEST(finds_one_sensor_and_its_newest_reading_by_key)
 {
 	ck_assert_str_eq(ask("/sensors/7", "", 0),
-	                 "SELECT id, type, location FROM sensors WHERE id = ANY ($1)");
+	                 "SELECT id, type, location FROM sensors WHERE id = ANY ((SELECT "
+	                 "$1)::integer[])");
 	ck_assert_int_eq((int32_t)pg_get32(ans.values[0] + ans.lengths[0] - 4), 7);
 	ck_assert_str_eq(ask("/sensors/7/latest", "", 0),
 	                 "SELECT time, sensor_id, temperature, cpu FROM sensor_data"
@@ -127,12 +128,28 @@ START_TEST(asks_each_sensor_for_as_many_readings_as_the_page_can_need)
 	    "SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensors s CROSS JOIN LATERAL"
 	    " (SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensor_data d"
 	    " WHERE d.sensor_id = s.id AND d.time >= $1 AND d.time < $2 ORDER BY d.time LIMIT $3) d"
-	    " WHERE s.id = ANY($4) AND s.location = $5 ORDER BY d.time, d.sensor_id");
+	    " WHERE s.id = ANY((SELECT $4)::integer[]) AND s.location = $5"
+	    " ORDER BY d.time, d.sensor_id");
 	ck_assert_int_eq(bound(1), NOW - INT64_C(6) * 3600 * 1000000);
 	ck_assert_int_eq(bound(2), NOW);
 	ck_assert_int_eq(bound(3), 101);
 	ck_assert_uint_eq(ans.types[3], PG_OID_INT4_ARRAY);
 	ck_bound_text(5, "floor");
+}
+END_TEST
+
+START_TEST(asks_an_only_sensor_by_its_key)
+{
+	struct cqrs_value after[] = {cqrs_timestamptz(NOW), cqrs_int4(3)};
+	ck_assert_str_eq(
+	    ask_after("/sensor-data", "sensor_id=3&to=now", 101, after),
+	    "SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensor_data d"
+	    " WHERE d.sensor_id = $1 AND d.time < $2 AND d.time >= $3"
+	    " AND (d.time, d.sensor_id) > ($4, $5) ORDER BY d.time, d.sensor_id");
+	ck_assert(bound(1) == 3 && bound(2) == NOW && bound(3) == NOW && bound(5) == 3);
+	ck_assert_uint_eq(ans.types[0], PG_OID_INT4);
+	ck_assert_ptr_nonnull(strstr(ask("/sensor-data/avg", "sensor_id=3", 101),
+	                             " FROM sensor_data d WHERE d.sensor_id = $2 GROUP BY 1"));
 }
 END_TEST
 
@@ -236,6 +253,7 @@ int main(void)
 	tcase_add_test(tc, finds_one_sensor_and_its_newest_reading_by_key);
 	tcase_add_test(tc, asks_each_sensor_for_its_newest_reading);
 	tcase_add_test(tc, asks_each_sensor_for_as_many_readings_as_the_page_can_need);
+	tcase_add_test(tc, asks_an_only_sensor_by_its_key);
 	tcase_add_test(tc, continues_readings_in_both_directions);
 	tcase_add_test(tc, reads_the_table_alone_for_a_stream_and_for_a_count);
 	tcase_add_test(tc, averages_over_periods_of_half_an_hour);

@@ -3,8 +3,8 @@
  * What can be asked about sensors and their telemetry.
  *
  * The key of sensor_data is (sensor_id, time), and no index has the rows in order
- * of time alone (BRIN knows ranges).  So whatever wants the first rows in order of time asks each
- * sensor for its first rows, by a short range scan of the key, and merges them.
+ * of time alone (BRIN knows ranges).  So whatever wants the first rows of several sensors in
+ * order of time asks each for its first rows, by a short range scan of the key, and merges them.
  */
 #include "../sensor/sensor_schema.h"
 
@@ -138,10 +138,21 @@ static const struct cqrs_param reading_params[] = {
     {.name = NULL},
 };
 
+/* The number of the only sensor that is asked for; NULL: it may be several. */
+static const struct cqrs_value *only_sensor(const struct cqrs_request *req)
+{
+	const struct cqrs_value *ids = cqrs_param(req, "sensor_id");
+	return !ids->is_null && ids->a.n == 1 ? ids->a.items : NULL;
+}
+
 /* Conditions on the readings `d` alone, so that each can use the key. */
 static void add_chosen(struct where *w, const struct cqrs_request *req)
 {
-	add_given(w, "d.sensor_id = ANY($?)", cqrs_param(req, "sensor_id"));
+	const struct cqrs_value *only = only_sensor(req);
+	if (only)
+		add(w, "d.sensor_id = $?", only, 1);
+	else
+		add_given(w, "d.sensor_id = ANY($?)", cqrs_param(req, "sensor_id"));
 	add_given(w, "d.sensor_id IN (SELECT id FROM sensors WHERE location = $?)",
 	          cqrs_param(req, "location"));
 	add_given(w, "d.time >= $?", cqrs_param(req, "from"));
@@ -183,12 +194,15 @@ static void list_readings(void *self, const struct cqrs_request *req, struct cqr
 	bool down = is(cqrs_param(req, "order"), "-time");
 	if (!check_range(req, ans))
 		return;
-	if (cqrs_row_limit(req) > 0) {
+	bool first_rows = cqrs_row_limit(req) > 0;
+	if (first_rows && !only_sensor(req)) {
 		merge_readings(req, ans, down);
 	} else {
 		cqrs_sql(ans,
 		         "SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensor_data d");
 		add_chosen(&w, req);
+		if (first_rows)
+			add_after(&w, cqrs_cursor(req), down);
 	}
 	if (cqrs_row_limit(req) != CQRS_ROWS_COUNTED)
 		cqrs_sql(ans, down ? " ORDER BY d.time DESC, d.sensor_id DESC"
