@@ -141,11 +141,10 @@ END_TEST
 START_TEST(asks_an_only_sensor_by_its_key)
 {
 	struct cqrs_value after[] = {cqrs_timestamptz(NOW), cqrs_int4(3)};
-	ck_assert_str_eq(
-	    ask_after("/sensor-data", "sensor_id=3&to=now", 101, after),
-	    "SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensor_data d"
-	    " WHERE d.sensor_id = $1 AND d.time < $2 AND d.time >= $3"
-	    " AND (d.time, d.sensor_id) > ($4, $5) ORDER BY d.time, d.sensor_id");
+	ck_assert_str_eq(ask_after("/sensor-data", "sensor_id=3&to=now", 101, after),
+	                 "SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensor_data d"
+	                 " WHERE d.sensor_id = $1 AND d.time < $2 AND d.time >= $3"
+	                 " AND (d.time, d.sensor_id) > ($4, $5) ORDER BY d.time, d.sensor_id");
 	ck_assert(bound(1) == 3 && bound(2) == NOW && bound(3) == NOW && bound(5) == 3);
 	ck_assert_uint_eq(ans.types[0], PG_OID_INT4);
 	ck_assert_ptr_nonnull(strstr(ask("/sensor-data/avg", "sensor_id=3", 101),
