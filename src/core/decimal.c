@@ -125,12 +125,25 @@ double decimal_to_double(const struct decimal *d)
 
 /* ---- writing ---- */
 
+/* Two digits that end at `end`; where they begin. */
+static char *put_pair(char *end, unsigned n)
+{
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+	                            "25262728293031323334353637383940414243444546474849"
+	                            "50515253545556575859606162636465666768697071727374"
+	                            "75767778798081828384858687888990919293949596979899";
+	memcpy(end - 2, pairs + 2 * (size_t)n, 2);
+	return end - 2;
+}
+
 /* The decimal digits of `n` so that they end at `end`; where they begin. */
 static char *put_digits(char *end, uint64_t n)
 {
-	do
-		*--end = (char)('0' + n % 10);
-	while (n /= 10);
+	for (; n >= 100; n /= 100)
+		end = put_pair(end, (unsigned)(n % 100));
+	if (n >= 10)
+		return put_pair(end, (unsigned)n);
+	*--end = (char)('0' + n);
 	return end;
 }
 
@@ -144,37 +157,43 @@ size_t decimal_from_integer(char out[24], int64_t i)
 	return (size_t)(end - p);
 }
 
+/* n / unit without zeros at the end; `unit` is a power of ten. */
+static size_t put_fraction(char out[32], bool negative, uint64_t n, unsigned unit)
+{
+	char text[24], *end = text + sizeof text, *to = out;
+	unsigned part = (unsigned)(n % unit);
+	if (negative)
+		*to++ = '-';
+	char *digits = put_digits(end, n / unit);
+	memcpy(to, digits, (size_t)(end - digits));
+	to += end - digits;
+	if (!part)
+		return (size_t)(to - out);
+	*to++ = '.';
+	/* With a 1 in front, so that zeros behind the point are digits, too. */
+	digits = put_digits(end, part + unit) + 1;
+	while (end[-1] == '0')
+		end--;
+	memcpy(to, digits, (size_t)(end - digits));
+	return (size_t)(to + (end - digits) - out);
+}
+
 /*
- * What has at most six decimals, as measured numbers nearly always do.  If
- * n / 10^k, rounded once by the division, is `f`, then the decimal n * 10^-k
+ * What has at most six decimals, as measured numbers nearly always do, and mostly two.
+ * If n / 10^k, rounded once by the division, is `f`, then the decimal n * 10^-k
  * rounds to `f` as well; below 2^52 no other n does.  0: it is none of those.
  */
 static size_t write_short(char out[32], double f)
 {
-	static const double power[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
-	char digits[24], *end = digits + sizeof digits;
-	for (int k = 0; k <= 6; k++) {
-		double scaled = fabs(f) * power[k];
+	static const unsigned units[] = {100, 1000000};
+	double size = fabs(f);
+	for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+		double scaled = size * units[i];
 		if (scaled >= 0x1p52)
 			break;
 		uint64_t n = (uint64_t)(scaled + 0.5);
-		if ((double)n / power[k] != fabs(f))
-			continue;
-		char *p = put_digits(end, n), *to = out;
-		/* At least one digit in front of the point. */
-		while (end - p <= k)
-			*--p = '0';
-		if (f < 0)
-			*to++ = '-';
-		size_t whole = (size_t)(end - p - k);
-		memcpy(to, p, whole);
-		to += whole;
-		if (k) {
-			*to++ = '.';
-			memcpy(to, p + whole, (size_t)k);
-			to += k;
-		}
-		return (size_t)(to - out);
+		if ((double)n / units[i] == size)
+			return put_fraction(out, f < 0, n, units[i]);
 	}
 	return 0;
 }
@@ -257,12 +276,15 @@ static size_t lay_out(char out[32], bool negative, const char *digits, int n, in
 		memcpy(to, digits, (size_t)n);
 		return (size_t)(to + n - out);
 	}
-	for (int i = 0; i < n || i <= exponent; i++) {
-		if (i == exponent + 1)
-			*to++ = '.';
-		*to++ = i < n ? digits[i] : '0';
-	}
-	return (size_t)(to - out);
+	int whole = exponent + 1 < n ? exponent + 1 : n;
+	memcpy(to, digits, (size_t)whole);
+	memset(to + whole, '0', (size_t)(exponent + 1 - whole));
+	to += exponent + 1;
+	if (whole == n)
+		return (size_t)(to - out);
+	*to++ = '.';
+	memcpy(to, digits + whole, (size_t)(n - whole));
+	return (size_t)(to + (n - whole) - out);
 }
 
 static size_t write_shortest(char out[32], bool negative, struct binary b)
