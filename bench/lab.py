@@ -128,8 +128,8 @@ class Lab:
         daemon.write(**more)
         return daemon
 
-    def reader(self, database, connections=2):
-        """One that answers from `database`, always the same."""
+    def reader(self, database, connections=4):
+        """One that answers from `database`, always the same; 4 connections are the default."""
         key = database.name, connections
         if key not in self._readers:
             self._readers[key] = self.daemon(

@@ -62,7 +62,7 @@ const struct cqrs_option config_options[] = {
            "who brings the schema up to date: \"cqrsd migrate\", or each start"),
     STRING("postgres.read.dsn", postgres.read.dsn, "",
            "another database to read from, a replica; empty: the one above"),
-    NUMBER(INTEGER, "postgres.read.connections", postgres.read.connections, 1, 64, "2",
+    NUMBER(INTEGER, "postgres.read.connections", postgres.read.connections, 1, 64, "4",
            "pipelined connections that answer queries"),
     NUMBER(INTEGER, "postgres.read.streams", postgres.read.streams, 1, 64, "2",
            "further connections for CSV and NDJSON, one answer at a time each"),
