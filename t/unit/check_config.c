@@ -100,7 +100,7 @@ START_TEST(an_empty_file_is_all_defaults)
 	ck_assert_str_eq(core->postgres.dsn, "host=/run/postgresql dbname=cqrs");
 	ck_assert_int_eq(core->postgres.migrate, 0);
 	ck_assert_str_eq(core->postgres.read.dsn, "");
-	ck_assert_int_eq(core->postgres.read.connections, 2);
+	ck_assert_int_eq(core->postgres.read.connections, 4);
 	ck_assert_int_eq(core->postgres.read.streams, 2);
 	ck_assert_int_eq(core->postgres.read.timeout, 5000000);
 	ck_assert_int_eq(core->postgres.write.connections, 2);
