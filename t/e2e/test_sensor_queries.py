@@ -760,3 +760,13 @@ def test_a_query_that_takes_too_long_is_given_up(module_cqrsd, system, module_da
         finally:
             cursor.execute("ROLLBACK")
     assert daemon.get("/api/v1/sensors").status == 200
+
+
+@pytest.mark.parametrize("limit,seen", [(1, True), (20, True), (100, True), (7, False), (101, False)])
+def test_postgresql_sees_the_limits_that_people_use(system, module_database, limit, seen):
+    """It would make a plan for each request otherwise."""
+    assert len(system.get(f"/api/v1/sensor-data?sensor_id=1&limit={limit}").json()) == limit
+    (limits,), = module_database.query(
+        "SELECT array_agg(substring(query from 'LIMIT (.*)$')) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND query LIKE '%FROM sensor_data d WHERE%'")
+    assert (str(limit + 1) in limits) == seen
