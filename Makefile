@@ -75,7 +75,8 @@ $(BUILD)/modules/%.so: src/modules/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -shared -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(MODULE_LIBS)
 
-$(BUILD)/modules/command/sensor.so: $(SENSOR_OBJ)
+$(BUILD)/modules/command/sensor.so: $(filter-out %/sensor_where.o,$(SENSOR_OBJ))
+$(BUILD)/modules/query/sensor.so: $(BUILD)/obj/modules/sensor/sensor_where.o
 $(BUILD)/modules/command/product.so $(BUILD)/modules/command/product_view.so: $(PRODUCT_OBJ)
 $(BUILD)/modules/command/product.so $(BUILD)/modules/command/product_view.so: MODULE_LIBS := $(shell pkg-config --libs libprotobuf-c 2>/dev/null)
 

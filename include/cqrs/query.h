@@ -100,7 +100,8 @@ CQRS_EXPORT int64_t cqrs_row_limit(const struct cqrs_request *req);
 /* Appends to the statement; `text` is never made from what a client sent. */
 CQRS_EXPORT void cqrs_sql(struct cqrs_answer *ans, const char *text);
 
-/* The same, with one value for each `$?` in the text; the values are copied. */
+/* The same, with one value for each `$?` in the text, copied.  An array becomes a subquery, so that
+ * the plan does not depend on its length: compare with = ANY ($?). */
 CQRS_EXPORT void cqrs_sql_bind(struct cqrs_answer *ans, const char *text,
                                const struct cqrs_value *values, size_t n);
 

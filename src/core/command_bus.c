@@ -14,8 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TURN_US \
-	100 /* how long one turn of the loop may take messages: PostgreSQL waits for the next */
+#define TURN_US     100    /* of taking messages at a stretch: meanwhile PostgreSQL waits */
 #define MEMORY_US   100000 /* when memory is out, try again after this */
 #define PREPARED    64
 #define MESSAGE_MIN (8 << 20) /* bytes that one message may take, however small the budget */

@@ -3,7 +3,6 @@
 #include "query_bus.h"
 
 #include "consistency.h"
-#include "decimal.h"
 #include "lookup.h"
 #include "query.h"
 
@@ -27,21 +26,17 @@ static bool is_round(int64_t n)
 }
 
 /*
- * A limit that PostgreSQL does not see is for it a tenth of all rows, so dear that it makes a plan
- * each time, for those that are there.  So it sees the limits that people use; all that they could
- * use would be too many statements.
+ * For PostgreSQL a limit that it does not see is a tenth of all rows, which looks so dear that it
+ * makes a plan for each request.  So it sees those that people use; a prepared statement for each
+ * number would be too many of them.
  */
 static void add_limit(struct cqrs_answer *rows, int64_t limit)
 {
-	struct cqrs_value rows_and_next = cqrs_int8(limit + 1);
-	char digits[24];
-	if (!is_round(limit)) {
-		cqrs_sql_bind(rows, " LIMIT $?", &rows_and_next, 1);
-		return;
-	}
-	digits[decimal_from_integer(digits, limit + 1)] = '\0';
-	cqrs_sql(rows, " LIMIT ");
-	cqrs_sql(rows, digits);
+	struct cqrs_value and_next = cqrs_int8(limit + 1);
+	if (is_round(limit))
+		buf_printf(&rows->sql, " LIMIT %lld", (long long)and_next.i);
+	else
+		cqrs_sql_bind(rows, " LIMIT $?", &and_next, 1);
 }
 
 /* Behind the module's statement goes what the core knows about the page. */

@@ -762,7 +762,8 @@ def test_a_query_that_takes_too_long_is_given_up(module_cqrsd, system, module_da
     assert daemon.get("/api/v1/sensors").status == 200
 
 
-@pytest.mark.parametrize("limit,seen", [(1, True), (20, True), (100, True), (7, False), (101, False)])
+@pytest.mark.parametrize("limit,seen", [(1, True), (20, True), (100, True),
+                                        (7, False), (101, False)])
 def test_postgresql_sees_the_limits_that_people_use(system, module_database, limit, seen):
     """It would make a plan for each request otherwise."""
     assert len(system.get(f"/api/v1/sensor-data?sensor_id=1&limit={limit}").json()) == limit

@@ -7,6 +7,7 @@
  * order of time asks each for its first rows, by a short range scan of the key, and merges them.
  */
 #include "../sensor/sensor_schema.h"
+#include "../sensor/sensor_where.h"
 
 #include <cqrs/query.h>
 
@@ -14,27 +15,6 @@
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
-
-/* ---- conditions that are there only if the parameter is ---- */
-
-/* Appends conditions, the first after WHERE and the others after AND. */
-struct where {
-	struct cqrs_answer *ans;
-	bool any;
-};
-
-static void add(struct where *w, const char *condition, const struct cqrs_value *values, size_t n)
-{
-	cqrs_sql(w->ans, w->any ? " AND " : " WHERE ");
-	cqrs_sql_bind(w->ans, condition, values, n);
-	w->any = true;
-}
-
-static void add_given(struct where *w, const char *condition, const struct cqrs_value *value)
-{
-	if (!value->is_null)
-		add(w, condition, value, 1);
-}
 
 static bool is(const struct cqrs_value *value, const char *text)
 {
@@ -75,10 +55,10 @@ static void list_sensors(void *self, const struct cqrs_request *req, struct cqrs
 	struct where w = {.ans = ans};
 	const struct cqrs_value *after = cqrs_cursor(req);
 	cqrs_sql(ans, "SELECT id, type, location FROM sensors");
-	add_given(&w, "type = $?", cqrs_param(req, "type"));
-	add_given(&w, "location = $?", cqrs_param(req, "location"));
+	where_given(&w, "type = $?", cqrs_param(req, "type"));
+	where_given(&w, "location = $?", cqrs_param(req, "location"));
 	if (after)
-		add(&w, "id > $?", after, 1);
+		where_add(&w, "id > $?", after, 1);
 	if (cqrs_row_limit(req) != CQRS_ROWS_COUNTED)
 		cqrs_sql(ans, " ORDER BY id");
 }
@@ -102,7 +82,7 @@ static void list_latest(void *self, const struct cqrs_request *req, struct cqrs_
 	              " (SELECT time, temperature, cpu FROM sensor_data"
 	              " WHERE sensor_id = s.id ORDER BY time DESC LIMIT 1) d");
 	if (after)
-		add(&w, "s.id > $?", after, 1);
+		where_add(&w, "s.id > $?", after, 1);
 	if (cqrs_row_limit(req) != CQRS_ROWS_COUNTED)
 		cqrs_sql(ans, " ORDER BY s.id");
 }
@@ -138,35 +118,14 @@ static const struct cqrs_param reading_params[] = {
     {.name = NULL},
 };
 
-/* The number of the only sensor that is asked for; NULL: it may be several. */
-static const struct cqrs_value *only_sensor(const struct cqrs_request *req)
-{
-	const struct cqrs_value *ids = cqrs_param(req, "sensor_id");
-	return !ids->is_null && ids->a.n == 1 ? ids->a.items : NULL;
-}
-
-/* Conditions on the readings `d` alone, so that each can use the key. */
-static void add_chosen(struct where *w, const struct cqrs_request *req)
-{
-	const struct cqrs_value *only = only_sensor(req);
-	if (only)
-		add(w, "d.sensor_id = $?", only, 1);
-	else
-		add_given(w, "d.sensor_id = ANY($?)", cqrs_param(req, "sensor_id"));
-	add_given(w, "d.sensor_id IN (SELECT id FROM sensors WHERE location = $?)",
-	          cqrs_param(req, "location"));
-	add_given(w, "d.time >= $?", cqrs_param(req, "from"));
-	add_given(w, "d.time < $?", cqrs_param(req, "to"));
-}
-
 /* The rows behind the cursor; its time alone bounds the scan of a sensor. */
 static void add_after(struct where *w, const struct cqrs_value *after, bool down)
 {
 	if (!after)
 		return;
-	add(w, down ? "d.time <= $?" : "d.time >= $?", after, 1);
-	add(w, down ? "(d.time, d.sensor_id) < ($?, $?)" : "(d.time, d.sensor_id) > ($?, $?)",
-	    after, 2);
+	where_add(w, down ? "d.time <= $?" : "d.time >= $?", after, 1);
+	where_add(w, down ? "(d.time, d.sensor_id) < ($?, $?)" : "(d.time, d.sensor_id) > ($?, $?)",
+	          after, 2);
 }
 
 /* The first `limit` readings of all chosen sensors are among the first `limit` of each. */
@@ -178,13 +137,13 @@ static void merge_readings(const struct cqrs_request *req, struct cqrs_answer *a
 	              " FROM sensors s CROSS JOIN LATERAL"
 	              " (SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensor_data d"
 	              " WHERE d.sensor_id = s.id");
-	add_given(&inner, "d.time >= $?", cqrs_param(req, "from"));
-	add_given(&inner, "d.time < $?", cqrs_param(req, "to"));
+	where_given(&inner, "d.time >= $?", cqrs_param(req, "from"));
+	where_given(&inner, "d.time < $?", cqrs_param(req, "to"));
 	add_after(&inner, cqrs_cursor(req), down);
 	cqrs_sql(ans, down ? " ORDER BY d.time DESC" : " ORDER BY d.time");
 	cqrs_sql_bind(ans, " LIMIT $?) d", &limit, 1);
-	add_given(&outer, "s.id = ANY($?)", cqrs_param(req, "sensor_id"));
-	add_given(&outer, "s.location = $?", cqrs_param(req, "location"));
+	where_given(&outer, "s.id = ANY($?)", cqrs_param(req, "sensor_id"));
+	where_given(&outer, "s.location = $?", cqrs_param(req, "location"));
 }
 
 static void list_readings(void *self, const struct cqrs_request *req, struct cqrs_answer *ans)
@@ -194,15 +153,13 @@ static void list_readings(void *self, const struct cqrs_request *req, struct cqr
 	bool down = is(cqrs_param(req, "order"), "-time");
 	if (!check_range(req, ans))
 		return;
-	bool first_rows = cqrs_row_limit(req) > 0;
-	if (first_rows && !only_sensor(req)) {
+	if (cqrs_row_limit(req) > 0 && !where_only_sensor(req)) {
 		merge_readings(req, ans, down);
 	} else {
 		cqrs_sql(ans,
 		         "SELECT d.time, d.sensor_id, d.temperature, d.cpu FROM sensor_data d");
-		add_chosen(&w, req);
-		if (first_rows)
-			add_after(&w, cqrs_cursor(req), down);
+		where_chosen(&w, req);
+		add_after(&w, cqrs_cursor(req), down);
 	}
 	if (cqrs_row_limit(req) != CQRS_ROWS_COUNTED)
 		cqrs_sql(ans, down ? " ORDER BY d.time DESC, d.sensor_id DESC"
@@ -299,11 +256,11 @@ static void add_periods_after(struct where *w, const struct cqrs_value *after, e
 	if (!after)
 		return;
 	if (group == GROUP_NONE) {
-		add(w, "d.time >= " NEXT_PERIOD, (struct cqrs_value[]){after[0], step}, 2);
+		where_add(w, "d.time >= " NEXT_PERIOD, (struct cqrs_value[]){after[0], step}, 2);
 		return;
 	}
-	add(w, "d.time >= $?", after, 1);
-	add(w, groups[group].after, (struct cqrs_value[]){after[0], step, after[group]}, 3);
+	where_add(w, "d.time >= $?", after, 1);
+	where_add(w, groups[group].after, (struct cqrs_value[]){after[0], step, after[group]}, 3);
 }
 
 static void average(const struct cqrs_request *req, struct cqrs_answer *ans, const char *more)
@@ -325,7 +282,7 @@ static void average(const struct cqrs_request *req, struct cqrs_answer *ans, con
 	cqrs_sql(ans, ", avg(d.temperature) AS avg_temp, avg(d.cpu) AS avg_cpu, count(*) AS count");
 	cqrs_sql(ans, more);
 	cqrs_sql(ans, groups[group].from);
-	add_chosen(&w, req);
+	where_chosen(&w, req);
 	add_periods_after(&w, cqrs_cursor(req), group, step);
 	cqrs_sql(ans, " GROUP BY ");
 	cqrs_sql(ans, groups[group].order);
