@@ -229,7 +229,7 @@ def test_killed_at_any_moment_it_stores_each_letter_once(letters):
     # Slow enough to be met in the middle of it.
     letters.database.query(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$;"
+        "$$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;"
         "CREATE TRIGGER slow AFTER INSERT ON sensor_data FOR EACH STATEMENT EXECUTE FUNCTION slow()")
     while letters.open() and kills < 60:
         process = start(letters, "redrive", "--all-open")
